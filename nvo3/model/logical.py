@@ -1,0 +1,65 @@
+"""What tenants ask for: tenant, network, port.  Rows of the NB database as immutable values."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from uuid import UUID
+
+from nvo3.model.ids import Mac, Vni
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+AUTO = "auto"  # encapsulation chosen for each pair of hypervisors
+NONE = "none"  # flat: br-int joined to br-phy without a tunnel
+
+MTU_MIN = 1280  # IPv6 needs it of every link (RFC 8200 section 5)
+MTU_MAX = 65000  # the largest that any encapsulation carries
+MTU_DEFAULT = 1400  # fits every encapsulation over an underlay of 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """uuid: row of the NB database.  name: unique."""
+
+    uuid: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """An L2 overlay.
+
+    tenant: owner.  name: unique in the tenant.  vni: unique in the system.  encapsulation: AUTO, NONE or a key of
+    `physical.ENCAPSULATIONS`.  mtu: bytes of IP that guests may send.  pools: prefixes that addresses come from, disjoint; a network
+    without pools is pure L2, its ports' addresses are not known.
+    """
+
+    uuid: UUID
+    tenant: UUID
+    name: str
+    vni: Vni
+    encapsulation: str = AUTO
+    mtu: int = MTU_DEFAULT
+    pools: tuple[IPNetwork, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A guest's attachment.  Bound where an OVS Interface carries `external_ids:iface-id=<uuid>`.
+
+    network: owner.  name, mac and each of addresses: unique in the network.  port_security: only these addresses may be sent from.
+    """
+
+    uuid: UUID
+    network: UUID
+    name: str
+    mac: Mac
+    addresses: tuple[IPAddress, ...] = ()
+    port_security: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """System-wide choices.  encapsulation_order: what AUTO prefers, best first."""
+
+    encapsulation_order: tuple[str, ...]

@@ -1,0 +1,68 @@
+"""Where it runs: hypervisors and the encapsulations that their Open vSwitch offers.
+
+A further encapsulation is one row in ENCAPSULATIONS; pipeline, API and lab take it from there.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Encapsulation:
+    """A tunnel type.
+
+    name: as users say it.  interface_type: OVS's `Interface.type`, offered where `Open_vSwitch.iface_types` lists it.
+    overhead_bytes: what an IPv4 underlay packet carries beyond the guest's IP packet (outer IPv4 to inner Ethernet).
+    ofport: the OpenFlow port asked for, the same on every bridge so that flows survive a restart of the switch.
+    """
+
+    name: str
+    interface_type: str
+    overhead_bytes: int
+    ofport: int
+
+
+# Best first: the order that `auto` prefers unless the settings say otherwise.
+ENCAPSULATIONS: dict[str, Encapsulation] = {
+    e.name: e
+    for e in (
+        Encapsulation("geneve", "geneve", 20 + 8 + 8 + 14, 65002),  # RFC 8926 section 3.1, no options
+        Encapsulation("vxlan", "vxlan", 20 + 8 + 8 + 14, 65001),  # RFC 7348 section 5
+        Encapsulation("gre", "gre", 20 + 8 + 14, 65003),  # RFC 7637 section 3.2: GRE with key
+    )
+}
+
+PATCH_OFPORT = 65000  # br-int's end of the patch to br-phy, for flat networks
+
+
+@dataclass(frozen=True, slots=True)
+class Hypervisor:
+    """A host that runs OVS.  name: unique.  remote: its ovsdb-server, `tcp:HOST:PORT`, `ssl:HOST:PORT` or `unix:PATH`."""
+
+    uuid: UUID
+    name: str
+    remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vport:
+    """An OVS Interface on br-int that carries a guest's port.  ofport: its OpenFlow port number."""
+
+    port: UUID
+    interface: str
+    ofport: int
+
+
+@dataclass(frozen=True, slots=True)
+class HypervisorView:
+    """What a hypervisor's database says, once br-int stands.
+
+    vtep_ip: `external_ids:nvo3-vtep-ip`.  tunnels: encapsulation name -> ofport, those that work.  patch_ofport: the patch to br-phy, if
+    there is one.  vports: the guests' interfaces.
+    """
+
+    vtep_ip: IPv4Address | None
+    tunnels: tuple[tuple[str, int], ...]
+    patch_ofport: int | None
+    vports: tuple[Vport, ...]
