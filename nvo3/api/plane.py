@@ -7,7 +7,10 @@ from nvo3.model.status import HypervisorStatus, NetworkStatus, PortCounters, Por
 
 
 class ControlPlane(Protocol):
-    """Status of objects of the NB database.  Calls for an unknown uuid return the status of an object that is not realized."""
+    """Status of objects of the NB database.
+
+    Calls for an unknown uuid return the status of an object that is not realized.
+    """
 
     def hypervisor_status(self, hypervisor: UUID) -> HypervisorStatus: ...
 
@@ -28,4 +31,7 @@ class ControlPlane(Protocol):
         """Block until the port is up, or the time is over; return its status then."""
 
     def wait_hypervisor_connected(self, hypervisor: UUID, timeout_s: float) -> HypervisorStatus:
-        """Block until the hypervisor is connected and its desired flows are in force, or the time is over; return its status then."""
+        """Block until the hypervisor is connected and its desired flows are in force, or the time is over.
+
+        Return its status then.
+        """
