@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from uuid import UUID
 
-from nvo3.model.ids import Mac, Vni
+from nvo3.model.ids import Mac, Vni, mac_to_int
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
@@ -56,6 +56,13 @@ class Port:
     mac: Mac
     addresses: tuple[IPAddress, ...] = ()
     port_security: bool = True
+
+    @property
+    def link_local(self) -> IPv6Address:
+        """The link-local address that the MAC implies (modified EUI-64, RFC 4291 appendix A)."""
+        mac = mac_to_int(self.mac)
+        interface_id = ((mac >> 24) ^ 0x020000) << 40 | 0xFFFE << 24 | (mac & 0xFFFFFF)
+        return IPv6Address(0xFE80 << 112 | interface_id)
 
 
 @dataclass(frozen=True, slots=True)

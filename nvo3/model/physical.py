@@ -15,12 +15,14 @@ class Encapsulation:
     name: as users say it.  interface_type: OVS's `Interface.type`, offered where `Open_vSwitch.iface_types` lists it.
     overhead_bytes: what an IPv4 underlay packet carries beyond the guest's IP packet (outer IPv4 to inner Ethernet).
     ofport: the OpenFlow port asked for, the same on every bridge so that flows survive a restart of the switch.
+    vni_shift_bits: where the VNI begins in OVS's tunnel key, counted from the least significant bit.
     """
 
     name: str
     interface_type: str
     overhead_bytes: int
     ofport: int
+    vni_shift_bits: int = 0
 
 
 # Best first: the order that `auto` prefers unless the settings say otherwise.
@@ -29,7 +31,7 @@ ENCAPSULATIONS: dict[str, Encapsulation] = {
     for e in (
         Encapsulation("geneve", "geneve", 20 + 8 + 8 + 14, 65002),  # RFC 8926 section 3.1, no options
         Encapsulation("vxlan", "vxlan", 20 + 8 + 8 + 14, 65001),  # RFC 7348 section 5
-        Encapsulation("gre", "gre", 20 + 8 + 14, 65003),  # RFC 7637 section 3.2: GRE with key
+        Encapsulation("gre", "gre", 20 + 8 + 14, 65003, 8),  # RFC 7637 section 3.2: key = VSID (24) + FlowID (8)
     )
 }
 

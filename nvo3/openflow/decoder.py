@@ -1,0 +1,119 @@
+"""Replies of a switch to what `encoder` asked, OpenFlow 1.3.
+
+Sources: OpenFlow 1.3.5 sections 7.3.5.2 (flow statistics), 7.3.5.6 (port statistics), 7.4.1 (errors); ONF extension 230 (bundles).
+A reply that breaks its own lengths raises Malformed; the caller gives up the connection.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nvo3.openflow import oxm
+from nvo3.openflow.encoder import BUNDLE_COMMIT_REPLY, ONF_ET_BUNDLE_CONTROL, ONF_VENDOR
+
+_MULTIPART = struct.Struct("!8xHH4x")
+_FLOW_STATS = struct.Struct("!HBxIIHHHH4xQQQ")
+_MATCH = struct.Struct("!HH")
+_PORT_STATS = struct.Struct("!I4xQQQQQQQQ")
+_BUNDLE_CONTROL = struct.Struct("!8xIIIHH")
+_ERROR = struct.Struct("!8xHH")
+_MORE = 1
+
+
+class Malformed(Exception):
+    """The switch sent a message that contradicts itself."""
+
+
+class WireKey(NamedTuple):
+    """A flow's identity on the wire.  match: ofp_match with its fields in canonical order, padded."""
+
+    table: int
+    priority: int
+    match: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledFlow:
+    """A flow as the switch reports it.  plain: without timeouts and flags, as all of ours are."""
+
+    key: WireKey
+    cookie: int
+    instructions: bytes
+    n_packets: int
+    n_bytes: int
+    plain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PortStats:
+    """Counters of one OpenFlow port, from the switch's point of view."""
+
+    ofport: int
+    rx_packets: int
+    tx_packets: int
+    rx_bytes: int
+    tx_bytes: int
+    rx_dropped: int
+    tx_dropped: int
+
+
+def multipart(message: bytes) -> tuple[int, bool, memoryview]:
+    """Return the type of a multipart reply, whether more follow, and its body."""
+    if len(message) < _MULTIPART.size:
+        raise Malformed(f"multipart reply of {len(message)} bytes; at least {_MULTIPART.size}")
+    kind, flags = _MULTIPART.unpack_from(message)
+    return kind, bool(flags & _MORE), memoryview(message)[_MULTIPART.size :]
+
+
+def flow_stats(body: memoryview) -> Iterator[InstalledFlow]:
+    """Yield the flows of a flow statistics reply's body."""
+    offset = 0
+    while offset < len(body):
+        if len(body) - offset < _FLOW_STATS.size + 8:
+            raise Malformed(f"flow statistics are cut off at byte {offset} of {len(body)}")
+        size = int.from_bytes(body[offset : offset + 2], "big")
+        if size < _FLOW_STATS.size + 8 or size > len(body) - offset:
+            raise Malformed(f"flow statistics entry of {size} bytes at byte {offset} of {len(body)}")
+        yield _flow_stats_entry(bytes(body[offset : offset + size]))
+        offset += size
+
+
+def _flow_stats_entry(entry: bytes) -> InstalledFlow:
+    _, table, _, _, priority, idle, hard, flags, cookie, n_packets, n_bytes = _FLOW_STATS.unpack_from(entry)
+    start = _FLOW_STATS.size
+    _, match_size = _MATCH.unpack_from(entry, start)
+    padded = (match_size + 7) & ~7
+    if match_size < 4 or start + padded > len(entry):
+        raise Malformed(f"match of {match_size} bytes in a flow statistics entry of {len(entry)}")
+    try:
+        fields = oxm.canonical(entry[start + 4 : start + match_size])
+    except ValueError as error:
+        raise Malformed(str(error)) from None
+    match = entry[start : start + 4] + fields + b"\0" * (padded - match_size)
+    key = WireKey(table, priority, match)
+    plain = not (idle or hard or flags)
+    return InstalledFlow(key, cookie, entry[start + padded :], n_packets, n_bytes, plain)
+
+
+def port_stats(body: memoryview) -> Iterator[PortStats]:
+    """Yield the ports of a port statistics reply's body."""
+    for offset in range(0, len(body) - 111, 112):
+        ofport, rx, tx, rx_bytes, tx_bytes, rx_dropped, tx_dropped, _, _ = _PORT_STATS.unpack_from(body, offset)
+        yield PortStats(ofport, rx, tx, rx_bytes, tx_bytes, rx_dropped, tx_dropped)
+
+
+def is_commit_reply(message: bytes) -> bool:
+    """Tell whether an experimenter message confirms a bundle."""
+    if len(message) < _BUNDLE_CONTROL.size:
+        return False
+    vendor, kind, _, control, _ = _BUNDLE_CONTROL.unpack_from(message)
+    return bool(vendor == ONF_VENDOR and kind == ONF_ET_BUNDLE_CONTROL and control == BUNDLE_COMMIT_REPLY)
+
+
+def error(message: bytes) -> tuple[int, int]:
+    """Return type and code of an error message."""
+    if len(message) < _ERROR.size:
+        raise Malformed(f"error message of {len(message)} bytes; at least {_ERROR.size}")
+    kind, code = _ERROR.unpack_from(message)
+    return kind, code

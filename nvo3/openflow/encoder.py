@@ -1,0 +1,164 @@
+"""FlowSpec -> OpenFlow 1.3 messages, written byte by byte.
+
+Sources: OpenFlow 1.3.5 sections 7.1 to 7.3; ONF extension 230 (bundles for 1.3); Nicira extensions as of ovs-actions(7).  A property test
+holds the flow-mods equal to os-ken's serializer, which is eighty times slower.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable
+
+from nvo3.openflow import oxm
+from nvo3.pipeline.flow import Action, FlowSpec, Move, Output, Resubmit, SetField
+
+OFP_VERSION = 0x04
+OFPT_ERROR = 1
+OFPT_EXPERIMENTER = 4
+OFPT_FLOW_MOD = 14
+OFPT_MULTIPART_REQUEST = 18
+OFPT_MULTIPART_REPLY = 19
+OFPMP_FLOW = 1
+OFPMP_PORT_STATS = 4
+OFPFC_ADD = 0
+OFPFC_DELETE_STRICT = 4
+
+_ANY = 0xFFFFFFFF  # OFPP_ANY, OFPG_ANY, OFP_NO_BUFFER
+_OFPTT_ALL = 0xFF
+_NX_VENDOR = 0x00002320
+_NXAST_REG_MOVE = 6
+_NXAST_RESUBMIT_TABLE = 14
+_OFPP_IN_PORT_1_0 = 0xFFF8
+
+ONF_VENDOR = 0x4F4E4600
+ONF_ET_BUNDLE_CONTROL = 2300
+_ONF_ET_BUNDLE_ADD = 2301
+BUNDLE_OPEN_REQUEST = 0
+BUNDLE_OPEN_REPLY = 1
+BUNDLE_COMMIT_REQUEST = 4
+BUNDLE_COMMIT_REPLY = 5
+_BUNDLE_FLAGS = 3  # atomic, ordered
+
+# Cookies of our flows: "NVO3" above, a digest of the owner's uuid below.
+COOKIE_PREFIX = 0x4E564F33 << 32
+COOKIE_PREFIX_MASK = 0xFFFFFFFF << 32
+COOKIE_MASK = (1 << 64) - 1
+
+_HEADER = struct.Struct("!BBHI")
+_FLOW_MOD = struct.Struct("!QQBBHHHIIIHxx")  # after the header
+_MATCH = struct.Struct("!HH")
+_OUTPUT = struct.Struct("!HHIH6x")
+_SET_FIELD = struct.Struct("!HH")
+_NX_MOVE = struct.Struct("!HHIHHHH4s4s")
+_NX_RESUBMIT = struct.Struct("!HHIHHB3x")
+_WRITE_METADATA = struct.Struct("!HH4xQQ")
+_APPLY_ACTIONS = struct.Struct("!HH4x")
+_GOTO_TABLE = struct.Struct("!HHB3x")
+_BUNDLE_CONTROL = struct.Struct("!BBHIIIIHH")
+_BUNDLE_ADD = struct.Struct("!BBHIIIIxxH")
+_FLOW_STATS_REQUEST = struct.Struct("!HH4xB3xII4xQQ")
+_PORT_STATS_REQUEST = struct.Struct("!HH4xI4x")
+_EMPTY_MATCH = b"\x00\x01\x00\x04\x00\x00\x00\x00"
+_PADDING = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 2, b"\0")  # by size modulo 8
+
+
+def cookie_of(flow: FlowSpec) -> int:
+    """Return the 64-bit cookie: our prefix and a digest of the owner, 0 for the pipeline itself."""
+    return COOKIE_PREFIX | (zlib.crc32(flow.owner.bytes) if flow.owner else 0)
+
+
+def serialize_match(flow: FlowSpec) -> bytes:
+    """Return ofp_match, padded."""
+    fields = oxm.serialize_match(flow.key.match)
+    size = 4 + len(fields)
+    return _MATCH.pack(1, size) + fields + _PADDING[size & 7]
+
+
+def serialize_action(action: Action) -> bytes:
+    """Return one action.  Raises OverflowError where a value does not fit its field."""
+    match action:
+        case Output(port):
+            return _OUTPUT.pack(0, 16, port, 0)
+        case SetField(field, value):
+            tlv = oxm.serialize_value(field, value)
+            padding = _PADDING[(4 + len(tlv)) & 7]
+            return _SET_FIELD.pack(25, 4 + len(tlv) + len(padding)) + tlv + padding
+        case Move(src, dst, n_bits, src_offset, dst_offset):
+            return _NX_MOVE.pack(
+                0xFFFF, 24, _NX_VENDOR, _NXAST_REG_MOVE, n_bits, src_offset, dst_offset, oxm.header(src), oxm.header(dst)
+            )
+        case Resubmit(table):
+            return _NX_RESUBMIT.pack(0xFFFF, 16, _NX_VENDOR, _NXAST_RESUBMIT_TABLE, _OFPP_IN_PORT_1_0, table)
+
+
+def serialize_instructions(flow: FlowSpec) -> bytes:
+    """Return the instructions in the order in which OVS reports them: apply actions, write metadata, goto table."""
+    parts = []
+    if flow.actions:
+        actions = b"".join([serialize_action(a) for a in flow.actions])
+        parts.append(_APPLY_ACTIONS.pack(4, 8 + len(actions)) + actions)
+    if flow.metadata is not None:
+        parts.append(_WRITE_METADATA.pack(2, 24, flow.metadata, COOKIE_MASK))
+    if flow.goto is not None:
+        parts.append(_GOTO_TABLE.pack(1, 8, flow.goto))
+    return b"".join(parts)
+
+
+def flow_mod(
+    xid: int, command: int, table: int, priority: int, match: bytes, cookie: int, cookie_mask: int, instructions: bytes = b""
+) -> bytes:
+    """Return an OFPT_FLOW_MOD without timeouts, buffer or flags.  match and instructions as serialized above."""
+    body = _FLOW_MOD.pack(cookie, cookie_mask, table, command, 0, 0, priority, _ANY, _ANY, _ANY, 0)
+    size = 8 + len(body) + len(match) + len(instructions)
+    return _HEADER.pack(OFP_VERSION, OFPT_FLOW_MOD, size, xid) + body + match + instructions
+
+
+def add_flow(xid: int, flow: FlowSpec) -> bytes:
+    """Return the message that adds a flow, or replaces the one with the same table, priority and match."""
+    return flow_mod(
+        xid,
+        OFPFC_ADD,
+        flow.key.table,
+        flow.key.priority,
+        serialize_match(flow),
+        cookie_of(flow),
+        0,
+        serialize_instructions(flow),
+    )
+
+
+def delete_flow(xid: int, table: int, priority: int, match: bytes) -> bytes:
+    """Return the message that deletes one flow, if it is ours."""
+    return flow_mod(xid, OFPFC_DELETE_STRICT, table, priority, match, COOKIE_PREFIX, COOKIE_PREFIX_MASK)
+
+
+def bundle(xid: int, bundle_id: int, messages: Iterable[bytes]) -> bytes:
+    """Return an atomic, ordered bundle: open, the messages, commit.  All carry `xid`, and so do the switch's replies and errors."""
+    parts = [_bundle_control(xid, bundle_id, BUNDLE_OPEN_REQUEST)]
+    for message in messages:
+        size = 24 + len(message)
+        parts.append(
+            _BUNDLE_ADD.pack(
+                OFP_VERSION, OFPT_EXPERIMENTER, size, xid, ONF_VENDOR, _ONF_ET_BUNDLE_ADD, bundle_id, _BUNDLE_FLAGS
+            )
+        )
+        parts.append(message)
+    parts.append(_bundle_control(xid, bundle_id, BUNDLE_COMMIT_REQUEST))
+    return b"".join(parts)
+
+
+def _bundle_control(xid: int, bundle_id: int, kind: int) -> bytes:
+    return _BUNDLE_CONTROL.pack(
+        OFP_VERSION, OFPT_EXPERIMENTER, 24, xid, ONF_VENDOR, ONF_ET_BUNDLE_CONTROL, bundle_id, kind, _BUNDLE_FLAGS
+    )
+
+
+def flow_stats_request(xid: int, cookie: int, cookie_mask: int) -> bytes:
+    """Ask for all flows whose cookie matches."""
+    body = _FLOW_STATS_REQUEST.pack(OFPMP_FLOW, 0, _OFPTT_ALL, _ANY, _ANY, cookie, cookie_mask) + _EMPTY_MATCH
+    return _HEADER.pack(OFP_VERSION, OFPT_MULTIPART_REQUEST, 8 + len(body), xid) + body
+
+
+def port_stats_request(xid: int, ofport: int) -> bytes:
+    """Ask for the counters of one port."""
+    body = _PORT_STATS_REQUEST.pack(OFPMP_PORT_STATS, 0, ofport)
+    return _HEADER.pack(OFP_VERSION, OFPT_MULTIPART_REQUEST, 8 + len(body), xid) + body

@@ -1,0 +1,184 @@
+"""One switch's connection, without I/O: reads the flows that are ours, brings them to what is desired, follows up with changes.
+
+    new --start()--> READING --flows read, reconcile()--> LIVE --a bundle fails--> READING ...
+
+While READING, changes are not sent: the reconciliation that ends it takes the newest desired flows.  Each change is one atomic bundle,
+so a packet meets the flows before it or after it and nothing in between; changes are pipelined, a switch answers in order.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from nvo3.openflow import decoder, encoder
+from nvo3.openflow.decoder import InstalledFlow, PortStats, WireKey
+from nvo3.pipeline.flow import FlowKey, FlowSpec
+
+
+class State(Enum):
+    """See the module's docstring."""
+
+    READING = auto()
+    LIVE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class FlowsRead:
+    """The switch has told all its flows of ours: call `reconcile`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """All changes up to and including `seq` are in force."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The switch refused a bundle; nothing of it is in force.  error_type, code: OpenFlow's."""
+
+    error_type: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """The answer to `request_flows` or `request_port`, by the xid that these returned."""
+
+    xid: int
+    flows: tuple[InstalledFlow, ...] = ()
+    ports: tuple[PortStats, ...] = ()
+
+
+SessionEvent = FlowsRead | Confirmed | Refused | Statistics
+
+
+@dataclass(slots=True)
+class _Partial:
+    flows: list[InstalledFlow] = field(default_factory=list)
+    ports: list[PortStats] = field(default_factory=list)
+
+
+class SwitchSession:
+    """next_xid: gives transaction ids that nothing else on the connection uses."""
+
+    def __init__(self, next_xid: Callable[[], int]) -> None:
+        self.state = State.READING
+        self.last_diff: tuple[int, int] = (0, 0)
+        self._next_xid = next_xid
+        self._bundle_id = 0
+        self._reading = 0  # xid of the request for all flows
+        self._installed: list[InstalledFlow] = []
+        self._bundles: dict[int, int] = {}  # xid -> seq
+        self._queries: dict[int, _Partial] = {}
+
+    def owns(self, xid: int) -> bool:
+        """Tell whether a message of the switch answers this session."""
+        return xid == self._reading or xid in self._bundles or xid in self._queries
+
+    def start(self) -> bytes:
+        """Begin, or begin again after a refusal: return the request for all flows."""
+        self.state = State.READING
+        self._bundles.clear()
+        self._installed = []
+        self._reading = self._next_xid()
+        return encoder.flow_stats_request(self._reading, encoder.COOKIE_PREFIX, encoder.COOKIE_PREFIX_MASK)
+
+    def reconcile(self, desired: Iterable[FlowSpec], seq: int) -> bytes:
+        """Return the bundle from what is installed to what is desired, b"" where they agree.
+
+        `last_diff` then has how many flows it adds and deletes.  The session is LIVE.
+        """
+        stale = {f.key: f for f in self._installed}
+        self._installed = []
+        self.state = State.LIVE
+        xid = self._next_xid()
+        adds = []
+        for flow in desired:
+            key = WireKey(flow.key.table, flow.key.priority, encoder.serialize_match(flow))
+            there = stale.pop(key, None)
+            instructions = encoder.serialize_instructions(flow)
+            cookie = encoder.cookie_of(flow)
+            if there is None or (there.cookie, there.instructions, there.plain) != (cookie, instructions, True):
+                adds.append(
+                    encoder.flow_mod(xid, encoder.OFPFC_ADD, *key, cookie=cookie, cookie_mask=0, instructions=instructions)
+                )
+        deletes = [encoder.delete_flow(xid, *key) for key in stale]
+        self.last_diff = (len(adds), len(deletes))
+        return self._bundle(xid, seq, deletes + adds) if adds or deletes else b""
+
+    def apply(self, adds: Iterable[FlowSpec], deletes: Iterable[FlowKey], seq: int) -> bytes:
+        """Return the bundle for a change; b"" while READING."""
+        if self.state is not State.LIVE:
+            return b""
+        xid = self._next_xid()
+        messages = [
+            encoder.delete_flow(xid, key.table, key.priority, encoder.serialize_match(FlowSpec(key))) for key in deletes
+        ]
+        messages += [encoder.add_flow(xid, flow) for flow in adds]
+        return self._bundle(xid, seq, messages)
+
+    def request_flows(self, cookie: int) -> tuple[int, bytes]:
+        """Ask for the flows with a cookie; return the xid of the `Statistics` to come, and the request."""
+        xid = self._query()
+        return xid, encoder.flow_stats_request(xid, cookie, encoder.COOKIE_MASK)
+
+    def request_port(self, ofport: int) -> tuple[int, bytes]:
+        """Ask for the counters of a port; return the xid of the `Statistics` to come, and the request."""
+        xid = self._query()
+        return xid, encoder.port_stats_request(xid, ofport)
+
+    def forget(self, xid: int) -> None:
+        """Nobody waits for a query any more."""
+        self._queries.pop(xid, None)
+
+    def handle_message(self, message: bytes) -> list[SessionEvent]:
+        """Take a whole message that `owns` its xid.  Raises decoder.Malformed."""
+        xid = int.from_bytes(message[4:8], "big")
+        match message[1]:
+            case encoder.OFPT_MULTIPART_REPLY:
+                return self._handle_multipart(xid, message)
+            case encoder.OFPT_EXPERIMENTER if xid in self._bundles and decoder.is_commit_reply(message):
+                return [Confirmed(self._bundles.pop(xid))]
+            case encoder.OFPT_ERROR:
+                return self._handle_error(xid, message)
+        return []
+
+    def _handle_multipart(self, xid: int, message: bytes) -> list[SessionEvent]:
+        kind, more, body = decoder.multipart(message)
+        if xid == self._reading:
+            self._installed.extend(decoder.flow_stats(body))
+            if more:
+                return []
+            self._reading = 0
+            return [FlowsRead()]
+        partial = self._queries.get(xid)
+        if partial is None:
+            return []
+        if kind == encoder.OFPMP_FLOW:
+            partial.flows.extend(decoder.flow_stats(body))
+        elif kind == encoder.OFPMP_PORT_STATS:
+            partial.ports.extend(decoder.port_stats(body))
+        if more:
+            return []
+        del self._queries[xid]
+        return [Statistics(xid, tuple(partial.flows), tuple(partial.ports))]
+
+    def _handle_error(self, xid: int, message: bytes) -> list[SessionEvent]:
+        if xid in self._queries:
+            del self._queries[xid]
+            return [Statistics(xid)]
+        refused = xid in self._bundles or xid == self._reading
+        self._bundles.pop(xid, None)
+        return [Refused(*decoder.error(message))] if refused else []
+
+    def _bundle(self, xid: int, seq: int, messages: list[bytes]) -> bytes:
+        self._bundle_id = (self._bundle_id + 1) & 0xFFFFFFFF
+        self._bundles[xid] = seq
+        return encoder.bundle(xid, self._bundle_id, messages)
+
+    def _query(self) -> int:
+        xid = self._next_xid()
+        self._queries[xid] = _Partial()
+        return xid

@@ -1,0 +1,129 @@
+"""Flows of one bridge, in parts: what must be computed again when something changes is a few parts, not a bridge.
+
+A part depends on one object and one bridge.  `compute` makes a part's flows from the inventory; a part that no longer applies has none.
+"""
+
+from enum import Enum
+from typing import NamedTuple
+from uuid import UUID
+
+from nvo3.model.inventory import Inventory
+from nvo3.model.logical import NONE, Network
+from nvo3.model.physical import ENCAPSULATIONS
+from nvo3.pipeline import admit, answer, classify, flood, l2, output, port_security
+from nvo3.pipeline.flow import FlowSpec
+from nvo3.pipeline.path import Path, choose_encapsulation, tunnel_path
+
+
+class Kind(Enum):
+    """What a part is about."""
+
+    BASE = "base"  # the same on every bridge
+    TUNNELS = "tunnels"  # the bridge's tunnel ports
+    NETWORK = "network"  # a network that the bridge hosts
+    PEER = "peer"  # a network and another hypervisor that hosts it
+    FLOOD = "flood"  # a network's broadcast
+    LOCAL = "local"  # a port that is bound here
+    REMOTE = "remote"  # a port that is bound elsewhere
+    ANSWERS = "answers"  # a port's addresses
+
+
+class Part(NamedTuple):
+    """network: the network that it belongs to, None for BASE and TUNNELS.  subject: the port or the peer."""
+
+    kind: Kind
+    network: UUID | None = None
+    subject: UUID | None = None
+
+
+BASE = Part(Kind.BASE)
+TUNNELS = Part(Kind.TUNNELS)
+
+
+def compute(inventory: Inventory, here: UUID, part: Part) -> list[FlowSpec]:
+    """Return the flows of a part on the bridge of hypervisor `here`."""
+    if part.kind is Kind.BASE:
+        return [*answer.base(), *l2.base()]
+    if part.kind is Kind.TUNNELS:
+        tunnels = inventory.hosts[here].tunnels
+        return [f for name, ofport in tunnels.items() for f in classify.from_tunnel(ENCAPSULATIONS[name], ofport)]
+    network = inventory.networks.get(part.network) if part.network else None
+    if network is None or here not in inventory.hosting(network.uuid):
+        return []
+    match part.kind:
+        case Kind.NETWORK:
+            return _network(inventory, network, here)
+        case Kind.FLOOD:
+            return _flood(inventory, network, here)
+        case Kind.PEER:
+            return _peer(inventory, network, here, part.subject)
+        case _:
+            return _port(inventory, network, here, part)
+
+
+def _network(inventory: Inventory, network: Network, here: UUID) -> list[FlowSpec]:
+    flows = [*answer.for_network(network), *l2.for_network(network)]
+    patch = inventory.hosts[here].view.patch_ofport
+    if patch is not None and inventory.flat_network == network.uuid:
+        flows += classify.from_patch(network, patch)
+    return flows
+
+
+def _peer(inventory: Inventory, network: Network, here: UUID, peer: UUID | None) -> list[FlowSpec]:
+    if peer is None or peer == here or peer not in inventory.hosting(network.uuid):
+        return []
+    vtep_ip = inventory.vtep_ip(peer)
+    return admit.from_peer(network, vtep_ip) if vtep_ip is not None else []
+
+
+def _flood(inventory: Inventory, network: Network, here: UUID) -> list[FlowSpec]:
+    hosting = inventory.hosting(network.uuid)
+    ofports = sorted(b.vport.ofport for p in hosting[here] if (b := inventory.binding(p)) is not None)
+    paths = {path(inventory, network, here, there) for there in hosting if there != here}
+    ordered = sorted((p for p in paths if p is not None), key=lambda p: (p.key is not None, p.ofport, int(p.vtep_ip or 0)))
+    return flood.to_all(network, ofports, ordered)
+
+
+def _port(inventory: Inventory, network: Network, here: UUID, part: Part) -> list[FlowSpec]:
+    port = inventory.ports.get(part.subject) if part.subject else None
+    if port is None:
+        return []
+    if part.kind is Kind.ANSWERS:
+        return answer.for_port(network, port)
+    binding = inventory.binding(port.uuid)
+    if binding is None or (binding.hypervisor == here) != (part.kind is Kind.LOCAL):
+        return []
+    if part.kind is Kind.REMOTE:
+        way = path(inventory, network, here, binding.hypervisor)
+        return l2.to_remote(network, port, way) if way is not None else []
+    ofport = binding.vport.ofport
+    return [
+        *classify.from_port(network, port, ofport),
+        *port_security.check(network, port, ofport),
+        *answer.for_owner(network, port, ofport),
+        *l2.to_local(network, port, ofport),
+        *output.to_port(network, port, ofport),
+    ]
+
+
+def encapsulation(inventory: Inventory, network: Network, here: UUID, there: UUID) -> str | None:
+    """Return what carries a network between two hypervisors, None where nothing can."""
+    a, b = inventory.hosts[here], inventory.hosts[there]
+    if network.encapsulation == NONE:
+        joined = a.view.patch_ofport is not None and b.view.patch_ofport is not None
+        return NONE if joined and inventory.flat_network == network.uuid else None
+    if inventory.vtep_ip(here) is None or inventory.vtep_ip(there) is None:
+        return None
+    return choose_encapsulation(network.encapsulation, inventory.encapsulation_order, a.tunnels, b.tunnels)
+
+
+def path(inventory: Inventory, network: Network, here: UUID, there: UUID) -> Path | None:
+    """Return the way from one hypervisor to another for a network."""
+    name = encapsulation(inventory, network, here, there)
+    if name is None:
+        return None
+    host = inventory.hosts[here]
+    if name == NONE:
+        return Path(host.view.patch_ofport) if host.view.patch_ofport is not None else None
+    vtep_ip = inventory.vtep_ip(there)
+    return tunnel_path(name, host.tunnels[name], network.vni, vtep_ip) if vtep_ip is not None else None

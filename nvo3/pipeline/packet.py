@@ -1,0 +1,24 @@
+"""Protocol numbers and the conditions that select a protocol, for the tables that look into packets."""
+
+from nvo3.pipeline.flow import Cond, Field, Match
+
+ARP: Match = (Cond(Field.ETH_TYPE, 0x0806),)
+IPV4: Match = (Cond(Field.ETH_TYPE, 0x0800),)
+IPV6: Match = (Cond(Field.ETH_TYPE, 0x86DD),)
+
+ARP_REQUEST = 1  # RFC 826
+ARP_REPLY = 2
+ND_SOLICITATION = 135  # RFC 4861 section 4.3
+ND_ADVERTISEMENT = 136  # RFC 4861 section 4.4
+ND_OPTION_TARGET_LINK_LAYER = 2  # RFC 4861 section 4.6.1
+ND_FLAGS_SOLICITED_OVERRIDE = 0x60000000  # RFC 4861 section 4.4: R S O
+
+
+def icmpv6(icmp_type: int) -> Match:
+    """Conditions for an ICMPv6 message of a type, code 0 (RFC 4443)."""
+    return (
+        *IPV6,
+        Cond(Field.IP_PROTO, 58),
+        Cond(Field.ICMPV6_TYPE, icmp_type),
+        Cond(Field.ICMPV6_CODE, 0),
+    )
