@@ -1,8 +1,6 @@
 """Client of the REST API: JSON in, JSON out, problem+json (RFC 9457) as one-line errors.
 
-    with Client("http://127.0.0.1:8080") as client:
-        client.post("/v1/tenants", {"name": "red"})
-        client.get(item_path("tenants", "red"))
+`Client().post("/v1/tenants", {"name": "red"})` creates a tenant, `Client().get(item_path("tenants", "red"))` reads it.
 """
 
 import json as _json
@@ -71,8 +69,8 @@ class Client:
     """A connection to the API, kept open between calls.  Close it, or use it as a context manager.
 
     base_url: `http://HOST:PORT`.  Every call returns the reply's object (empty for 204) and raises ApiError, or its
-    subclass ApiUnreachable.  Keywords are query parameters; None is left out.  A call with `timeout=S` in its query waits
-    that much longer.
+    subclass ApiUnreachable.  Keywords are query parameters; None is left out.  A call with `timeout=S` in its query
+    waits that much longer.
     """
 
     def __init__(self, base_url: str | None = None) -> None:
