@@ -1,0 +1,90 @@
+"""Commands for those who work on nvo3 itself: `nvo3 ovs build` and `nvo3 test`."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nvo3.prepare import ensure_ovs, new_progress, reported
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_PATHS = ("nvo3", "ryu_apps", "tests", "bin/nvo3", "bin/ryu-manager")
+_STAGES = {
+    "ruff check": ("ruff", "check", *_PATHS),
+    "ruff format": ("ruff", "format", "--check", *_PATHS),
+    "mypy": ("mypy",),
+}
+_BUILD_STEPS = 3
+
+_ovs = typer.Typer(name="ovs", help="Open vSwitch as this checkout needs it.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the root of the nvo3 command."""
+    app.add_typer(_ovs)
+    app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
+
+
+@_ovs.callback()
+def _group() -> None:
+    """Open vSwitch as this checkout needs it."""
+
+
+@_ovs.command("build")
+def build(
+    stock: Annotated[bool, typer.Option("--stock", help="Without the patches of ovs_datapath_patch/.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Build even if a finished build is in the cache.")] = False,
+) -> None:
+    """Build Open vSwitch 3.5 into the cache and print where it is installed.
+
+    The source is Debian's package openvswitch-source, or the tarball or package that the variable OVS_SOURCE names.
+    """
+    progress = new_progress()
+    progress.expect(_BUILD_STEPS)
+    with reported(progress):
+        prefix = ensure_ovs(progress, stock=stock, force=force)
+    typer.echo(prefix)
+
+
+def test(context: typer.Context) -> None:
+    """Run ruff, mypy and all tests; with arguments only pytest, which gets them.
+
+    As in: nvo3 test tests/unit -k vxlan
+    """
+    failed = [] if context.args else [name for name, command in _STAGES.items() if not _passes(name, command)]
+    if _pytest(context.args):
+        failed.append("pytest")
+    if failed:
+        print(f"nvo3 test: failed: {', '.join(failed)}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _passes(name: str, command: tuple[str, ...]) -> bool:
+    """Run one stage in the checkout; show its output only where it fails."""
+    begun_at = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=_CHECKOUT,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    passed = done.returncode == 0
+    if not passed:
+        print(done.stdout.rstrip())
+    print(f"{name}: {'passed' if passed else 'FAILED'} in {time.monotonic() - begun_at:.1f} s", flush=True)
+    return passed
+
+
+def _pytest(arguments: list[str]) -> int:
+    """Run pytest, in the user's directory when it gets paths; its summary stays the last thing on stdout."""
+    command = [sys.executable, "-m", "pytest", f"--rootdir={_CHECKOUT}", f"--config-file={_CHECKOUT}/pyproject.toml"]
+    directory = Path.cwd() if arguments else _CHECKOUT
+    environment = dict(os.environ, NVO3_CHECKOUT=str(_CHECKOUT))
+    return subprocess.run([*command, *arguments], cwd=directory, env=environment, check=False).returncode

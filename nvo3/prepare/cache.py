@@ -1,0 +1,143 @@
+"""The cache: what a preparation makes, kept outside the checkout and shared by all checkouts of a machine.
+
+    $NVO3_CACHE, else /var/cache/nvo3 for root, else ~/.cache/nvo3
+        venv/KEY/                 the Python environment
+        ovs/VERSION-KEY/          an installed Open vSwitch
+        source/                   the Open vSwitch source package
+        lock/NAME.lock            one per item that is being made
+        log/TIME-PID.log          full output of the tools
+
+An item is made in a sibling `KEY.tmp*` and renamed into place, so what has its final name is complete.  Whoever makes
+an item holds its lock: a `.tmp*` that is seen under the lock belongs to a run that crashed.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from nvo3.prepare.errors import PrepareError
+from nvo3.prepare.progress import Log, Progress
+
+SYSTEM = Path("/var/cache/nvo3")
+_LOCK_POLL_S = 0.2
+
+
+def root() -> Path:
+    """Return the directory that this user's preparations are written to; it need not exist yet."""
+    given = os.environ.get("NVO3_CACHE")
+    if given:
+        return _checked(Path(given).expanduser().absolute())
+    return SYSTEM if os.geteuid() == 0 else Path.home() / ".cache" / "nvo3"
+
+
+def _checked(path: Path) -> Path:
+    # configure and the first line of a script cannot quote a blank.
+    if any(character.isspace() for character in str(path)):
+        raise PrepareError(f"NVO3_CACHE: {str(path)!r} contains a blank: choose a directory without blanks")
+    return path
+
+
+def roots() -> list[Path]:
+    """Return where finished items are looked for: the user's own cache, then the one that root has prepared."""
+    own = root()
+    return [own] if own == SYSTEM or "NVO3_CACHE" in os.environ else [own, SYSTEM]
+
+
+def directory(*parts: str) -> Path:
+    """Create a directory of the cache if need be and return it.  Raises PrepareError where that fails."""
+    path = root().joinpath(*parts)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PrepareError(
+            f"cannot create {path} ({error.strerror}): set NVO3_CACHE to a directory that you may write to"
+        ) from None
+    return path
+
+
+def new_progress() -> Progress:
+    """Return a progress display on stderr whose log lies in the cache."""
+    return Progress(Log(lambda: directory("log")))
+
+
+def digest(items: Iterable[tuple[str, bytes]]) -> str:
+    """Return 12 hex digits that stand for named contents, in the given order."""
+    total = hashlib.sha256()
+    for name, content in items:
+        total.update(f"{name}\0{len(content)}\0".encode())
+        total.update(content)
+    return total.hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def locked(name: str, progress: Progress) -> Iterator[int]:
+    """Hold the lock of an item; wait, and show it, while another process holds it.
+
+    Yields the lock's file descriptor.  A tool that inherits it keeps the item locked until it has ended, also when this
+    process is killed.
+    """
+    path = directory("lock") / f"{name}.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise PrepareError(
+            f"cannot open {path} ({error.strerror}): set NVO3_CACHE to a directory that you may write to"
+        ) from None
+    try:
+        _acquire(descriptor, name, progress)
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, name: str, progress: Progress) -> None:
+    """Wait for a file lock.  flock(2) cannot show progress while it blocks, so this polls."""
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "?"
+            progress.wait_note(f"waiting for process {holder}, which prepares {name} too")
+            time.sleep(_LOCK_POLL_S)
+
+
+def discard_leftovers(parent: Path, key: str) -> None:
+    """Remove what crashed runs left beside the item whose name ends with `key`.  Call with the item's lock held."""
+    for leftover in parent.glob(f"*{key}.tmp*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def publish(made: Path, final: Path) -> None:
+    """Rename a finished item into place; one that stands there already makes room.  Call with the item's lock held."""
+    if not final.exists():
+        made.rename(final)
+        return
+    old = final.with_name(f"{final.name}.tmp-old")
+    final.rename(old)
+    made.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def require_space(n_bytes: int, what: str, where: Path | None = None) -> None:
+    """Raise PrepareError unless a file system has room; `where` is any path on it, the cache by default."""
+    path = where or root()
+    while not path.exists():
+        path = path.parent
+    free = shutil.disk_usage(path).free
+    if free < n_bytes:
+        raise PrepareError(
+            f"too little disk space for {what}: {_gb(free)} free at {path}, {_gb(n_bytes)} needed: "
+            "free some, or set NVO3_CACHE to a directory on a larger disk"
+        )
+
+
+def _gb(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.1f} GB"
