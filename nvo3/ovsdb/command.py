@@ -1,0 +1,494 @@
+"""Commands on the NB database: create, set and delete, with the checks that OVSDB cannot express.
+
+Each is one transaction and returns what it stored, or raises ConfigError (a value), NotFound, Conflict (with other
+objects) or Unavailable; nothing half-done stays.  None for a keyword means: not given.  `view.View` has the reads.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
+from uuid import UUID, uuid4
+
+from nvo3.model import check, ids
+from nvo3.model.errors import ConfigError, Conflict
+from nvo3.model.ids import Mac, Vni
+from nvo3.model.logical import AUTO, MTU_DEFAULT, NONE, IPAddress, Network, Port, Settings, Tenant
+from nvo3.model.physical import Hypervisor
+from nvo3.ovsdb.northbound import Change, Northbound
+from nvo3.ovsdb.view import View
+
+VNI_FIRST = 5000  # where VNIs are allocated from: below are those that people choose themselves
+
+_SHOWN_MAX = 3  # users of an object that a message names
+
+_T = TypeVar("_T", bound=Tenant | Network | Port | Hypervisor)
+
+
+class _Target(Generic[_T]):
+    """The object that a command is about: found by its name at the first attempt, the same one at every later."""
+
+    def __init__(self, lookup: Callable[[View], _T], items: Callable[[View], Mapping[UUID, _T]]) -> None:
+        self._lookup = lookup
+        self._items = items
+        self._uuid: UUID | None = None
+
+    def find(self, view: View) -> _T:
+        """Return it.  Raises NotFound."""
+        item = None if self._uuid is None else self._items(view).get(self._uuid)
+        if item is None:
+            item = self._lookup(view)
+            self._uuid = item.uuid
+        return item
+
+    def find_or_gone(self, view: View) -> _T | None:
+        """Return it, or None if it went after the first attempt, perhaps by that attempt.  Raises NotFound."""
+        if self._uuid is not None:
+            return self._items(view).get(self._uuid)
+        return self.find(view)
+
+
+# Tenants.
+
+
+def create_tenant(northbound: Northbound, name: str) -> Tenant:
+    """Create a tenant."""
+    tenant = Tenant(uuid4(), ids.check_name(name, "name"))
+
+    def compose(change: Change) -> Tenant:
+        if tenant.uuid not in change.view.tenants:
+            _check_tenant(change.view, tenant)
+            change.insert("Tenant", tenant.uuid, name=name)
+        return tenant
+
+    return northbound.transact(compose)
+
+
+def set_tenant(northbound: Northbound, tenant: str, *, name: str | None = None) -> Tenant:
+    """Rename a tenant."""
+    target = _tenant(tenant)
+
+    def compose(change: Change) -> Tenant:
+        before = target.find(change.view)
+        after = Tenant(before.uuid, _or(name, before.name))
+        _check_tenant(change.view, after)
+        change.update("Tenant", after.uuid, **_difference(before, after, "name"))
+        return after
+
+    return northbound.transact(compose)
+
+
+def delete_tenant(northbound: Northbound, tenant: str) -> None:
+    """Delete a tenant that has no networks."""
+    target = _tenant(tenant)
+
+    def compose(change: Change) -> None:
+        row = target.find_or_gone(change.view)
+        if row is not None:
+            users = [change.view.path(network) for network in change.view.networks_of(row.uuid)]
+            _check_unused(f"tenant {tenant}", "network", users)
+            change.delete("Tenant", row.uuid)
+
+    northbound.transact(compose)
+
+
+def _tenant(name: str) -> _Target[Tenant]:
+    return _Target(lambda view: view.tenant(name), lambda view: view.tenants)
+
+
+def _check_tenant(view: View, tenant: Tenant) -> None:
+    ids.check_name(tenant.name, "name")
+    _check_free(tenant.uuid, view.tenant_names.get(tenant.name), "name", tenant.name, "a tenant of that name exists")
+
+
+# Networks.
+
+
+def create_network(
+    northbound: Northbound,
+    tenant: str,
+    name: str,
+    *,
+    vni: int | None = None,
+    encapsulation: str = AUTO,
+    mtu: int = MTU_DEFAULT,
+    pools: Sequence[str] = (),
+) -> Network:
+    """Create a network.  vni: the lowest free one from VNI_FIRST where it is not given.  pools: prefixes as text."""
+    uuid = uuid4()
+
+    def compose(change: Change) -> Network:
+        view = change.view
+        if uuid in view.networks:
+            return view.networks[uuid]
+        network = Network(
+            uuid=uuid,
+            tenant=view.tenant(tenant).uuid,
+            name=name,
+            vni=_allocate_vni(change) if vni is None else check.check_vni(vni, "vni"),
+            encapsulation=encapsulation,
+            mtu=mtu,
+            pools=check.check_pools(pools, "pools"),
+        )
+        _check_network(view, network, tenant)
+        if network.encapsulation == NONE:
+            _require_flat(change, network)
+        columns = {column: getattr(network, column) for column in ("tenant", "name", "vni", "encapsulation", "mtu")}
+        change.insert("Network", uuid, **columns, pools=[str(pool) for pool in network.pools])
+        return network
+
+    return northbound.transact(compose)
+
+
+def set_network(
+    northbound: Northbound,
+    tenant: str,
+    network: str,
+    *,
+    name: str | None = None,
+    vni: int | None = None,
+    encapsulation: str | None = None,
+    mtu: int | None = None,
+    pools: Sequence[str] | None = None,
+) -> Network:
+    """Change a network.  Its ports' addresses must stay within its pools."""
+    target = _network(tenant, network)
+
+    def compose(change: Change) -> Network:
+        view = change.view
+        before = target.find(view)
+        after = replace(
+            before,
+            name=_or(name, before.name),
+            vni=before.vni if vni is None else check.check_vni(vni, "vni"),
+            encapsulation=_or(encapsulation, before.encapsulation),
+            mtu=_or(mtu, before.mtu),
+            pools=before.pools if pools is None else check.check_pools(pools, "pools"),
+        )
+        _check_network(view, after, tenant)
+        if after.encapsulation == NONE != before.encapsulation:
+            _require_flat(change, after)
+        columns = _difference(before, after, "name", "vni", "encapsulation", "mtu")
+        if after.pools != before.pools:
+            columns["pools"] = [str(pool) for pool in after.pools]
+            if not set(before.pools) <= set(after.pools):
+                _check_ports_fit(change, after)
+        change.update("Network", after.uuid, **columns)
+        return after
+
+    return northbound.transact(compose)
+
+
+def delete_network(northbound: Northbound, tenant: str, network: str) -> None:
+    """Delete a network that has no ports."""
+    target = _network(tenant, network)
+
+    def compose(change: Change) -> None:
+        row = target.find_or_gone(change.view)
+        if row is not None:
+            users = [change.view.path(port) for port in change.view.ports_of(row.uuid)]
+            _check_unused(f"network {tenant}/{network}", "port", users)
+            change.delete("Network", row.uuid)
+
+    northbound.transact(compose)
+
+
+def _network(tenant: str, name: str) -> _Target[Network]:
+    return _Target(lambda view: view.network(tenant, name), lambda view: view.networks)
+
+
+def _check_network(view: View, network: Network, tenant: str) -> None:
+    ids.check_name(network.name, "name")
+    check.check_encapsulation(network.encapsulation, "encapsulation")
+    check.check_mtu(network.mtu, network.encapsulation, "mtu")
+    other = view.network_names.get((network.tenant, network.name))
+    _check_free(network.uuid, other, "name", network.name, f"tenant {tenant} has a network of that name")
+    other = view.relations.network_with_vni(network.vni)
+    _check_free(network.uuid, other, "vni", network.vni, f"taken by network {_shown(view, other)}")
+
+
+def _allocate_vni(change: Change) -> Vni:
+    vni = change.view.vnis.lowest(VNI_FIRST, ids.VNI_MAX)
+    if vni is None:
+        raise Conflict(f"no VNI within {VNI_FIRST}..{ids.VNI_MAX} is free", "vni")
+    change.claim_vni(vni)
+    return Vni(vni)
+
+
+def _require_flat(change: Change, network: Network) -> None:
+    """Check that no other network is flat, now and when the transaction commits: they would be one broadcast domain."""
+    view = change.view
+    for other in view.relations.flat_rows() - {network.uuid}:
+        raise Conflict(
+            f"only one network can have {NONE}, and network {_shown(view, other)} has it", "encapsulation", NONE
+        )
+    change.require("Network", [["encapsulation", "==", NONE]], "_uuid", [["uuid", str(network.uuid)]])
+
+
+def _check_ports_fit(change: Change, network: Network) -> None:
+    """Check that the ports' addresses are within the network's pools, now and when the transaction commits."""
+    for port in change.view.ports_of(network.uuid):
+        for address in port.addresses:
+            try:
+                check.check_address(str(address), network.pools, "pools")
+            except ConfigError as error:
+                raise Conflict(f"port {change.view.path(port)}: {error.message}", "pools", error.limit) from None
+    rows = [["uuid", str(uuid)] for uuid in change.view.relations.address_texts_of(network.uuid)]
+    change.require("Address", [["network", "==", ["uuid", str(network.uuid)]]], "_uuid", rows)
+
+
+def _shown(view: View, network: UUID | None) -> str:
+    return view.path(view.networks[network]) if network in view.networks else f"{network}, which is not valid"
+
+
+# Ports.
+
+
+def create_port(
+    northbound: Northbound,
+    tenant: str,
+    network: str,
+    name: str,
+    *,
+    mac: str | None = None,
+    addresses: Sequence[str] | None = None,
+    port_security: bool = True,
+) -> Port:
+    """Create a port.
+
+    mac: a random one, locally administered, where it is not given.  addresses: where they are not given, the lowest
+    free one of each family that the network has pools of.
+    """
+    uuid = uuid4()
+
+    def compose(change: Change) -> Port:
+        view = change.view
+        if uuid in view.ports:
+            return view.ports[uuid]
+        owner = view.network(tenant, network)
+        port = Port(
+            uuid=uuid,
+            network=owner.uuid,
+            name=name,
+            mac=_random_mac(view, owner.uuid) if mac is None else ids.parse_mac(mac, "mac"),
+            addresses=_check_or_allocate(change, owner, addresses),
+            port_security=port_security,
+        )
+        _check_port(view, port, f"{tenant}/{network}")
+        rows = _write_addresses(change, port)
+        columns = {column: getattr(port, column) for column in ("network", "name", "mac", "port_security")}
+        change.insert("Port", uuid, **columns, addresses=rows)
+        return port
+
+    return northbound.transact(compose)
+
+
+def set_port(
+    northbound: Northbound,
+    tenant: str,
+    network: str,
+    port: str,
+    *,
+    name: str | None = None,
+    mac: str | None = None,
+    addresses: Sequence[str] | None = None,
+    port_security: bool | None = None,
+) -> Port:
+    """Change a port.  addresses: all that it is to have."""
+    target = _port(tenant, network, port)
+
+    def compose(change: Change) -> Port:
+        view = change.view
+        before = target.find(view)
+        owner = view.networks[before.network]
+        after = replace(
+            before,
+            name=_or(name, before.name),
+            mac=before.mac if mac is None else ids.parse_mac(mac, "mac"),
+            addresses=before.addresses if addresses is None else _check_or_allocate(change, owner, addresses),
+            port_security=_or(port_security, before.port_security),
+        )
+        _check_port(view, after, f"{tenant}/{network}")
+        columns = _difference(before, after, "name", "mac", "port_security")
+        if after.addresses != before.addresses:
+            columns["addresses"] = _write_addresses(change, after)
+        change.update("Port", after.uuid, **columns)
+        return after
+
+    return northbound.transact(compose)
+
+
+def delete_port(northbound: Northbound, tenant: str, network: str, port: str) -> None:
+    """Delete a port."""
+    target = _port(tenant, network, port)
+
+    def compose(change: Change) -> None:
+        row = target.find_or_gone(change.view)
+        if row is not None:
+            change.delete("Port", row.uuid)
+
+    northbound.transact(compose)
+
+
+def _port(tenant: str, network: str, name: str) -> _Target[Port]:
+    return _Target(lambda view: view.port(tenant, network, name), lambda view: view.ports)
+
+
+def _check_port(view: View, port: Port, network: str) -> None:
+    ids.check_name(port.name, "name")
+    other = view.port_names.get((port.network, port.name))
+    _check_free(port.uuid, other, "name", port.name, f"network {network} has a port of that name")
+    other = view.port_macs.get((port.network, port.mac))
+    _check_free(port.uuid, other, "mac", port.mac, f"taken by port {_port_path(view, other)}")
+    for address in port.addresses:
+        other = view.port_addresses.get((port.network, address))
+        _check_free(port.uuid, other, "addresses", str(address), f"taken by port {_port_path(view, other)}")
+
+
+def _port_path(view: View, port: UUID | None) -> str:
+    return view.path(view.ports[port]) if port in view.ports else str(port)
+
+
+def _check_or_allocate(change: Change, network: Network, addresses: Sequence[str] | None) -> tuple[IPAddress, ...]:
+    """Return the addresses of a port, as asked for or allocated, against pools that hold when it commits."""
+    change.verify("Network", network.uuid, "pools")
+    if addresses is not None:
+        return check.check_addresses(addresses, network.pools, "addresses")
+    allocated = []
+    for version in (4, 6):
+        pools = [pool for pool in network.pools if pool.version == version]
+        if not pools:
+            continue
+        address = change.view.relations.space(network.uuid).allocate(pools)
+        if address is None:
+            shown = ", ".join(map(str, pools))
+            raise Conflict(f"no address of {shown} is free in network {network.name}", "addresses")
+        change.claim_address(network.uuid, address)
+        allocated.append(address)
+    return tuple(allocated)
+
+
+def _write_addresses(change: Change, port: Port) -> list[UUID]:
+    """Return the Address rows of a port; insert those that it lacks.  The database deletes unreferenced ones."""
+    rows = change.view.relations.address_rows_of(port.uuid)
+    uuids = []
+    for address in map(str, port.addresses):
+        uuid = rows.get(address)
+        if uuid is None:
+            uuid = uuid4()
+            change.insert("Address", uuid, network=port.network, ip=address)
+        uuids.append(uuid)
+    return uuids
+
+
+def _random_mac(view: View, network: UUID) -> Mac:
+    """Return a MAC address that is free in a network: unicast, locally administered (IEEE 802-2014, 8.4)."""
+    while True:
+        octets = bytearray(random.randbytes(6))
+        octets[0] = octets[0] & 0xFC | 0x02
+        mac = Mac(octets.hex(":"))
+        if (network, mac) not in view.port_macs:
+            return mac
+
+
+# Hypervisors.
+
+
+def create_hypervisor(northbound: Northbound, name: str, remote: str) -> Hypervisor:
+    """Create a hypervisor.  remote: its ovsdb-server, see `check.check_remote`."""
+    hypervisor = Hypervisor(uuid4(), name, remote)
+
+    def compose(change: Change) -> Hypervisor:
+        if hypervisor.uuid not in change.view.hypervisors:
+            _check_hypervisor(change.view, hypervisor)
+            change.insert("Hypervisor", hypervisor.uuid, name=name, remote=remote)
+        return hypervisor
+
+    return northbound.transact(compose)
+
+
+def set_hypervisor(
+    northbound: Northbound, hypervisor: str, *, name: str | None = None, remote: str | None = None
+) -> Hypervisor:
+    """Change a hypervisor."""
+    target = _hypervisor(hypervisor)
+
+    def compose(change: Change) -> Hypervisor:
+        before = target.find(change.view)
+        after = Hypervisor(before.uuid, _or(name, before.name), _or(remote, before.remote))
+        _check_hypervisor(change.view, after)
+        change.update("Hypervisor", after.uuid, **_difference(before, after, "name", "remote"))
+        return after
+
+    return northbound.transact(compose)
+
+
+def delete_hypervisor(northbound: Northbound, hypervisor: str) -> None:
+    """Delete a hypervisor; ports that are bound there become unbound."""
+    target = _hypervisor(hypervisor)
+
+    def compose(change: Change) -> None:
+        row = target.find_or_gone(change.view)
+        if row is not None:
+            change.delete("Hypervisor", row.uuid)
+
+    northbound.transact(compose)
+
+
+def _hypervisor(name: str) -> _Target[Hypervisor]:
+    return _Target(lambda view: view.hypervisor(name), lambda view: view.hypervisors)
+
+
+def _check_hypervisor(view: View, hypervisor: Hypervisor) -> None:
+    ids.check_name(hypervisor.name, "name")
+    check.check_remote(hypervisor.remote, "remote")
+    other = view.hypervisor_names.get(hypervisor.name)
+    _check_free(hypervisor.uuid, other, "name", hypervisor.name, "a hypervisor of that name exists")
+    other = view.hypervisor_remotes.get(hypervisor.remote)
+    shown = view.hypervisors[other].name if other in view.hypervisors else str(other)
+    _check_free(hypervisor.uuid, other, "remote", hypervisor.remote, f"taken by hypervisor {shown}")
+
+
+# Settings.
+
+
+def set_settings(northbound: Northbound, *, encapsulation_order: Sequence[str] | None = None) -> Settings:
+    """Change the settings.  encapsulation_order: what AUTO prefers, best first; what is not named is not chosen."""
+
+    def compose(change: Change) -> Settings:
+        if encapsulation_order is None:
+            return change.view.settings
+        settings = Settings(check.check_encapsulation_order(encapsulation_order, "encapsulation_order"))
+        row = change.view.settings_row
+        text = ",".join(settings.encapsulation_order)
+        if row is None:
+            change.insert("Settings", uuid4(), encapsulation_order=text)
+        else:
+            change.update("Settings", row, encapsulation_order=text)
+        return settings
+
+    return northbound.transact(compose)
+
+
+# Shared.
+
+
+def _or(given: Any, before: Any) -> Any:
+    return before if given is None else given
+
+
+def _difference(before: object, after: object, *names: str) -> dict[str, Any]:
+    """Return the columns to write.  What did not change is not written, so that it undoes nothing of another client."""
+    return {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
+
+
+def _check_free(uuid: UUID, other: UUID | None, path: str, value: object, reason: str) -> None:
+    if other is not None and other != uuid:
+        raise Conflict(f"{value}: {reason}", path, value)
+
+
+def _check_unused(what: str, kind: str, users: Sequence[str]) -> None:
+    if users:
+        more = ", …" if len(users) > _SHOWN_MAX else ""
+        kinds = f"{kind}" if len(users) == 1 else f"{len(users)} {kind}s"
+        raise Conflict(f"{what} is in use by {kinds} {', '.join(users[:_SHOWN_MAX])}{more}")
