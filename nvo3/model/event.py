@@ -41,3 +41,24 @@ class SwitchDisconnected:
     """br-int's OpenFlow connection is down."""
 
     dpid: Dpid
+
+
+@dataclass(frozen=True, slots=True)
+class FlowsConfirmed:
+    """All flow changes of a bridge up to and including `epoch` are in force."""
+
+    dpid: Dpid
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowsRefused:
+    """A bridge refused a change as a whole."""
+
+    dpid: Dpid
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; the shell sends it a few times a second."""

@@ -7,6 +7,7 @@ holds the flow-mods equal to os-ken's serializer, which is eighty times slower.
 import struct
 import zlib
 from collections.abc import Iterable
+from uuid import UUID
 
 from nvo3.openflow import oxm
 from nvo3.pipeline.flow import Action, FlowSpec, Move, Output, Resubmit, SetField
@@ -61,9 +62,14 @@ _EMPTY_MATCH = b"\x00\x01\x00\x04\x00\x00\x00\x00"
 _PADDING = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 2, b"\0")  # by size modulo 8
 
 
+def cookie_of_owner(owner: UUID | None) -> int:
+    """Return the 64-bit cookie of an object's flows: our prefix and a digest of the uuid, 0 for the pipeline itself."""
+    return COOKIE_PREFIX | (zlib.crc32(owner.bytes) if owner else 0)
+
+
 def cookie_of(flow: FlowSpec) -> int:
-    """Return the 64-bit cookie: our prefix and a digest of the owner, 0 for the pipeline itself."""
-    return COOKIE_PREFIX | (zlib.crc32(flow.owner.bytes) if flow.owner else 0)
+    """Return the 64-bit cookie of a flow."""
+    return cookie_of_owner(flow.owner)
 
 
 def serialize_match(flow: FlowSpec) -> bytes:
@@ -83,9 +89,7 @@ def serialize_action(action: Action) -> bytes:
             padding = _PADDING[(4 + len(tlv)) & 7]
             return _SET_FIELD.pack(25, 4 + len(tlv) + len(padding)) + tlv + padding
         case Move(src, dst, n_bits, src_offset, dst_offset):
-            return _NX_MOVE.pack(
-                0xFFFF, 24, _NX_VENDOR, _NXAST_REG_MOVE, n_bits, src_offset, dst_offset, oxm.header(src), oxm.header(dst)
-            )
+            return _NX_MOVE.pack(0xFFFF, 24, _NX_VENDOR, _NXAST_REG_MOVE, n_bits, src_offset, dst_offset, oxm.header(src), oxm.header(dst))
         case Resubmit(table):
             return _NX_RESUBMIT.pack(0xFFFF, 16, _NX_VENDOR, _NXAST_RESUBMIT_TABLE, _OFPP_IN_PORT_1_0, table)
 
@@ -136,20 +140,14 @@ def bundle(xid: int, bundle_id: int, messages: Iterable[bytes]) -> bytes:
     parts = [_bundle_control(xid, bundle_id, BUNDLE_OPEN_REQUEST)]
     for message in messages:
         size = 24 + len(message)
-        parts.append(
-            _BUNDLE_ADD.pack(
-                OFP_VERSION, OFPT_EXPERIMENTER, size, xid, ONF_VENDOR, _ONF_ET_BUNDLE_ADD, bundle_id, _BUNDLE_FLAGS
-            )
-        )
+        parts.append(_BUNDLE_ADD.pack(OFP_VERSION, OFPT_EXPERIMENTER, size, xid, ONF_VENDOR, _ONF_ET_BUNDLE_ADD, bundle_id, _BUNDLE_FLAGS))
         parts.append(message)
     parts.append(_bundle_control(xid, bundle_id, BUNDLE_COMMIT_REQUEST))
     return b"".join(parts)
 
 
 def _bundle_control(xid: int, bundle_id: int, kind: int) -> bytes:
-    return _BUNDLE_CONTROL.pack(
-        OFP_VERSION, OFPT_EXPERIMENTER, 24, xid, ONF_VENDOR, ONF_ET_BUNDLE_CONTROL, bundle_id, kind, _BUNDLE_FLAGS
-    )
+    return _BUNDLE_CONTROL.pack(OFP_VERSION, OFPT_EXPERIMENTER, 24, xid, ONF_VENDOR, ONF_ET_BUNDLE_CONTROL, bundle_id, kind, _BUNDLE_FLAGS)
 
 
 def flow_stats_request(xid: int, cookie: int, cookie_mask: int) -> bytes:

@@ -101,9 +101,7 @@ class SwitchSession:
             instructions = encoder.serialize_instructions(flow)
             cookie = encoder.cookie_of(flow)
             if there is None or (there.cookie, there.instructions, there.plain) != (cookie, instructions, True):
-                adds.append(
-                    encoder.flow_mod(xid, encoder.OFPFC_ADD, *key, cookie=cookie, cookie_mask=0, instructions=instructions)
-                )
+                adds.append(encoder.flow_mod(xid, encoder.OFPFC_ADD, *key, cookie=cookie, cookie_mask=0, instructions=instructions))
         deletes = [encoder.delete_flow(xid, *key) for key in stale]
         self.last_diff = (len(adds), len(deletes))
         return self._bundle(xid, seq, deletes + adds) if adds or deletes else b""
@@ -113,9 +111,7 @@ class SwitchSession:
         if self.state is not State.LIVE:
             return b""
         xid = self._next_xid()
-        messages = [
-            encoder.delete_flow(xid, key.table, key.priority, encoder.serialize_match(FlowSpec(key))) for key in deletes
-        ]
+        messages = [encoder.delete_flow(xid, key.table, key.priority, encoder.serialize_match(FlowSpec(key))) for key in deletes]
         messages += [encoder.add_flow(xid, flow) for flow in adds]
         return self._bundle(xid, seq, messages)
 

@@ -54,10 +54,7 @@ def for_network(network: Network) -> list[FlowSpec]:
     if not network.pools:
         return []
     questions: list[Match] = [ARP, icmpv6(ND_SOLICITATION)]
-    return [
-        build_flow(Table.ANSWER, _UNKNOWN, (*q, Cond(Field.METADATA, network.vni)), owner=network.uuid)
-        for q in questions
-    ]
+    return [build_flow(Table.ANSWER, _UNKNOWN, (*q, Cond(Field.METADATA, network.vni)), owner=network.uuid) for q in questions]
 
 
 def for_port(network: Network, port: Port) -> list[FlowSpec]:
@@ -73,8 +70,7 @@ def for_port(network: Network, port: Port) -> list[FlowSpec]:
 def for_owner(network: Network, port: Port, ofport: int) -> list[FlowSpec]:
     """What the port itself asks about its own addresses: silence."""
     return [
-        build_flow(Table.ANSWER, _OWN, (Cond(Field.IN_PORT, ofport), *_question(a)), owner=port.uuid)
-        for a in _addresses(network, port)
+        build_flow(Table.ANSWER, _OWN, (Cond(Field.IN_PORT, ofport), *_question(a)), owner=port.uuid) for a in _addresses(network, port)
     ]
 
 

@@ -18,11 +18,7 @@ def from_port(network: Network, port: Port, ofport: int) -> list[FlowSpec]:
     match = [Cond(Field.IN_PORT, ofport)]
     if port.port_security:
         match.append(_UNTAGGED)
-    return [
-        build_flow(
-            Table.CLASSIFY, _PRIORITY, match, owner=port.uuid, metadata=network.vni, goto=Table.PORT_SECURITY
-        )
-    ]
+    return [build_flow(Table.CLASSIFY, _PRIORITY, match, owner=port.uuid, metadata=network.vni, goto=Table.PORT_SECURITY)]
 
 
 def from_tunnel(encapsulation: Encapsulation, ofport: int) -> list[FlowSpec]:

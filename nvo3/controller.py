@@ -1,0 +1,424 @@
+"""The core: `handle(event, now)` takes what happened and returns what to do.  No I/O, no clock.
+
+Incremental: an event marks the parts (`pipeline.compose.Part`) of the bridges that it concerns, these are computed again, and the
+difference goes to each bridge as one change.  Every batch of changes has a number, the epoch; an object is realized when no bridge that
+it concerns has a change of that epoch or before still to confirm.
+
+After a start nothing is taken from a bridge before all hypervisors have reported, or had their time: what this controller does not know yet
+is not what nobody wants.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from nvo3.model.event import (
+    FlowsConfirmed,
+    FlowsRefused,
+    HypervisorChanged,
+    Kind,
+    NorthboundChanged,
+    SwitchConnected,
+    SwitchDisconnected,
+    Tick,
+)
+from nvo3.model.ids import Dpid, dpid_of
+from nvo3.model.inventory import Binding, Inventory
+from nvo3.model.logical import Network, Port, Settings, Tenant
+from nvo3.model.physical import Hypervisor, HypervisorView
+from nvo3.pipeline import compose
+from nvo3.pipeline.compose import Part
+from nvo3.pipeline.compose import Kind as PartKind
+from nvo3.pipeline.diff import FlowTable
+from nvo3.pipeline.flow import FlowKey, FlowSpec
+
+SETTLE_S = 3.0  # how long after a start a hypervisor has to report
+RETRY_S = 2.0  # how long after a refusal a bridge is read and brought up to date again
+
+Event = NorthboundChanged | HypervisorChanged | SwitchConnected | SwitchDisconnected | FlowsConfirmed | FlowsRefused | Tick
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectHypervisor:
+    """Keep a connection to a hypervisor's database; replaces one to another remote."""
+
+    hypervisor: Hypervisor
+    dpid: Dpid
+
+
+@dataclass(frozen=True, slots=True)
+class DisconnectHypervisor:
+    """The hypervisor is no longer ours: take back what was configured there, and let go."""
+
+    hypervisor: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurePatch:
+    """Whether br-int is to be joined to br-phy."""
+
+    hypervisor: UUID
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSwitch:
+    """Read a bridge's flows and bring them to `Controller.desired_flows`."""
+
+    dpid: Dpid
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFlows:
+    """Change a bridge's flows, all at once."""
+
+    dpid: Dpid
+    adds: tuple[FlowSpec, ...]
+    deletes: tuple[FlowKey, ...]
+    epoch: int
+
+
+Effect = ConnectHypervisor | DisconnectHypervisor | ConfigurePatch | SyncSwitch | ChangeFlows
+
+
+@dataclass(slots=True)
+class Bridge:
+    """br-int of one hypervisor, as the core follows it.
+
+    reported: its database has told a view, or why not.  pending: epochs sent and not confirmed.  synced: between the end of a reading and
+    the next refusal or disconnection.
+    """
+
+    dpid: Dpid
+    table: FlowTable = field(default_factory=FlowTable)
+    connected: bool = False  # database
+    reported: bool = False
+    switch: bool = False  # OpenFlow
+    synced: bool = False
+    pending: deque[int] = field(default_factory=deque)
+    detail: str = ""
+    refused: str = ""
+    retry_at: float | None = None
+
+
+class Controller:
+    """Not re-entrant: one thread calls `handle`."""
+
+    def __init__(self) -> None:
+        self.inventory = Inventory()
+        self.bridges: dict[UUID, Bridge] = {}
+        self.epoch = 0
+        self.n_computed = 0  # parts computed, ever
+        self._by_dpid: dict[Dpid, UUID] = {}
+        self._changed_at: dict[UUID, int] = {}  # port -> epoch of the last change that concerns it
+        self._dirty: dict[UUID, set[Part]] = {}
+        self._effects: list[Effect] = []
+        self._patch_wanted = False
+        self._settled = False
+        self._settle_at: float | None = None
+        self._handlers: dict[type, Callable[[Any, float], None]] = {
+            NorthboundChanged: self._handle_northbound,
+            HypervisorChanged: self._handle_hypervisor,
+            SwitchConnected: self._handle_switch_connected,
+            SwitchDisconnected: self._handle_switch_disconnected,
+            FlowsConfirmed: self._handle_confirmed,
+            FlowsRefused: self._handle_refused,
+            Tick: self._handle_tick,
+        }
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take an event.  now: seconds, monotonic.  Return the effects, in the order in which they must happen."""
+        self._handlers[type(event)](event, now)
+        if not self._settled:
+            self._try_settle(now)
+        self._flush()
+        effects, self._effects = self._effects, []
+        return effects
+
+    # What the shell asks.
+
+    def desired_flows(self, dpid: Dpid) -> tuple[Iterable[FlowSpec], int]:
+        """Return what a bridge should have now, and the epoch of that; the bridge counts as synced from here on."""
+        bridge = self.bridges[self._by_dpid[dpid]]
+        bridge.synced = True
+        bridge.pending = deque([self.epoch])
+        return bridge.table, self.epoch
+
+    def knows(self, dpid: Dpid) -> bool:
+        """Tell whether a bridge belongs to a registered hypervisor."""
+        return dpid in self._by_dpid
+
+    def unrealized(self, epoch: int) -> Iterator[UUID]:
+        """Yield the connected hypervisors on which changes up to an epoch are not in force yet."""
+        return (h for h, b in self.bridges.items() if b.connected and not self.is_realized(h, epoch))
+
+    def is_realized(self, hypervisor: UUID, epoch: int) -> bool:
+        """Tell whether all changes up to an epoch are in force on a bridge."""
+        bridge = self.bridges[hypervisor]
+        host = self.inventory.hosts[hypervisor]
+        if self._patch_wanted and host.view.patch_ofport is None and self._hosts_flat(hypervisor):
+            return False
+        return bridge.switch and bridge.synced and not (bridge.pending and bridge.pending[0] <= epoch)
+
+    def changed_at(self, port: UUID) -> int:
+        """Return the epoch of the last change that concerns a port."""
+        return self._changed_at.get(port, 0)
+
+    def _hosts_flat(self, hypervisor: UUID) -> bool:
+        return self.inventory.flat_network in self.inventory.networks_of(hypervisor)
+
+    # The NB database.
+
+    def _handle_northbound(self, event: NorthboundChanged, now: float) -> None:
+        if self._settle_at is None:
+            self._settle_at = now + SETTLE_S
+        # Children go before their parents, and come after them.
+        order: tuple[Kind, ...] = ("port", "network", "tenant", "hypervisor")
+        for kind, uuid in sorted(event.deleted, key=lambda d: order.index(d[0])):
+            self._delete(kind, uuid)
+        types = (Settings, Hypervisor, Tenant, Network, Port)
+        for row in sorted(event.upserted, key=lambda r: types.index(type(r))):
+            self._upsert(row)
+        self._follow_flat_network()
+
+    def _delete(self, kind: Kind, uuid: UUID) -> None:
+        match kind:
+            case "port":
+                self._delete_port(uuid)
+            case "network":
+                self._mark_network(uuid)
+                self.inventory.remove_network(uuid)
+            case "tenant":
+                self.inventory.tenants.pop(uuid, None)
+            case "hypervisor":
+                self._delete_hypervisor(uuid)
+
+    def _upsert(self, row: Tenant | Network | Port | Hypervisor | Settings) -> None:
+        match row:
+            case Settings():
+                self._upsert_settings(row)
+            case Tenant():
+                self.inventory.tenants[row.uuid] = row
+            case Network():
+                self.inventory.put_network(row)
+                self._mark_network(row.uuid)
+            case Port():
+                self._upsert_port(row)
+            case Hypervisor():
+                self._upsert_hypervisor(row)
+
+    def _upsert_settings(self, row: Settings) -> None:
+        if row.encapsulation_order != self.inventory.encapsulation_order:
+            self.inventory.encapsulation_order = row.encapsulation_order
+            for network in self.inventory.networks:
+                self._mark_network(network)
+
+    def _upsert_port(self, row: Port) -> None:
+        before = self.inventory.ports.get(row.uuid)
+        if before is not None and before.network != row.network:
+            self._delete_port(row.uuid)
+        self.inventory.put_port(row)
+        self._rebind(row.uuid)
+        self._mark_port(row)
+
+    def _delete_port(self, port: UUID) -> None:
+        row = self.inventory.ports.get(port)
+        if row is None:
+            return
+        self._mark_port(row)
+        before = self.inventory.unbind(port)
+        self._mark_moved(row, before, None)
+        self.inventory.remove_port(port)
+        self._changed_at.pop(port, None)
+
+    def _upsert_hypervisor(self, row: Hypervisor) -> None:
+        known = self.inventory.hosts.get(row.uuid)
+        self.inventory.put_hypervisor(row)
+        dpid = dpid_of(row.uuid)
+        if known is None:
+            self.bridges[row.uuid] = Bridge(dpid)
+            self._by_dpid[dpid] = row.uuid
+            self._mark(row.uuid, compose.BASE)
+        if known is None or known.row.remote != row.remote:
+            self._effects.append(ConnectHypervisor(row, dpid))
+            self._effects.append(ConfigurePatch(row.uuid, self._patch_wanted))
+
+    def _delete_hypervisor(self, hypervisor: UUID) -> None:
+        if hypervisor not in self.bridges:
+            return
+        self._set_view(hypervisor, HypervisorView(None, (), None, ()))
+        self.inventory.remove_hypervisor(hypervisor)
+        self._dirty.pop(hypervisor, None)
+        bridge = self.bridges.pop(hypervisor)
+        del self._by_dpid[bridge.dpid]
+        self._effects.append(DisconnectHypervisor(hypervisor))
+
+    def _follow_flat_network(self) -> None:
+        wanted = self.inventory.flat_network is not None
+        if wanted != self._patch_wanted:
+            self._patch_wanted = wanted
+            self._effects += [ConfigurePatch(hypervisor, wanted) for hypervisor in self.bridges]
+
+    # Hypervisors.
+
+    def _handle_hypervisor(self, event: HypervisorChanged, now: float) -> None:
+        bridge = self.bridges.get(event.hypervisor)
+        if bridge is None:
+            return
+        bridge.connected, bridge.detail = event.connected, event.detail
+        bridge.reported = bridge.reported or event.view is not None or bool(event.detail)
+        if event.view is not None:
+            self._set_view(event.hypervisor, event.view)
+
+    def _set_view(self, hypervisor: UUID, view: HypervisorView) -> None:
+        before = self.inventory.hosts[hypervisor].view
+        if view == before:
+            return
+        heirs = {ip for ip in (before.vtep_ip, view.vtep_ip) if ip is not None}
+        vteps = self._vteps(heirs)
+        changed = self.inventory.set_view(hypervisor, view)
+        if (before.vtep_ip, before.tunnels, before.patch_ofport) != (view.vtep_ip, view.tunnels, view.patch_ofport):
+            self._mark(hypervisor, compose.TUNNELS)
+            vteps[hypervisor] = None
+        vteps.update({h: ip for h, ip in self._vteps(heirs).items() if vteps.get(h, ...) != ip})
+        for other in vteps:
+            self._mark_paths(other)
+        for port in changed:
+            self._rebind(port)
+
+    def _vteps(self, ips: set[Any]) -> dict[UUID, Any]:
+        """Hypervisors that claim one of these addresses, and what each of them may use."""
+        hosts = self.inventory.hosts
+        return {h: self.inventory.vtep_ip(h) for h, host in hosts.items() if host.view.vtep_ip in ips}
+
+    def _rebind(self, port: UUID) -> None:
+        before, after = self.inventory.bind(port)
+        if before != after:
+            self._mark_moved(self.inventory.ports[port], before, after)
+
+    # Switches.
+
+    def _handle_switch_connected(self, event: SwitchConnected, now: float) -> None:
+        hypervisor = self._by_dpid.get(event.dpid)
+        if hypervisor is None:
+            return
+        bridge = self.bridges[hypervisor]
+        bridge.switch, bridge.synced, bridge.refused, bridge.retry_at = True, False, "", None
+        bridge.pending.clear()
+        if self._settled:
+            self._effects.append(SyncSwitch(event.dpid))
+
+    def _handle_switch_disconnected(self, event: SwitchDisconnected, now: float) -> None:
+        hypervisor = self._by_dpid.get(event.dpid)
+        if hypervisor is not None:
+            bridge = self.bridges[hypervisor]
+            bridge.switch = bridge.synced = False
+            bridge.pending.clear()
+            bridge.retry_at = None
+
+    def _handle_confirmed(self, event: FlowsConfirmed, now: float) -> None:
+        hypervisor = self._by_dpid.get(event.dpid)
+        if hypervisor is None:
+            return
+        bridge = self.bridges[hypervisor]
+        bridge.refused = ""
+        while bridge.pending and bridge.pending[0] <= event.epoch:
+            bridge.pending.popleft()
+
+    def _handle_refused(self, event: FlowsRefused, now: float) -> None:
+        hypervisor = self._by_dpid.get(event.dpid)
+        if hypervisor is None:
+            return
+        bridge = self.bridges[hypervisor]
+        bridge.synced, bridge.refused = False, event.detail
+        if bridge.retry_at is None:
+            bridge.retry_at = now + RETRY_S
+
+    def _handle_tick(self, event: Tick, now: float) -> None:
+        for bridge in self.bridges.values():
+            if bridge.retry_at is not None and now >= bridge.retry_at:
+                bridge.retry_at = None
+                self._effects.append(SyncSwitch(bridge.dpid))
+
+    def _try_settle(self, now: float) -> None:
+        if self._settle_at is None:
+            return
+        if now < self._settle_at and not all(b.reported for b in self.bridges.values()):
+            return
+        self._settled = True
+        for port in list(self.inventory.sort_claims()):
+            self._rebind(port)
+        self._effects += [SyncSwitch(b.dpid) for b in self.bridges.values() if b.switch]
+
+    # Which parts an event concerns.
+
+    def _mark(self, hypervisor: UUID, *parts: Part) -> None:
+        self._dirty.setdefault(hypervisor, set()).update(parts)
+
+    def _mark_network(self, network: UUID) -> None:
+        for hypervisor in self.inventory.hosting(network):
+            self._mark_membership(hypervisor, network)
+
+    def _mark_membership(self, hypervisor: UUID, network: UUID) -> None:
+        """All of a network on one bridge: what is there, and what should be."""
+        hosting = self.inventory.hosting(network)
+        parts = set(self.bridges[hypervisor].table.parts_of(network))
+        if hypervisor in hosting:
+            parts |= {Part(PartKind.NETWORK, network), Part(PartKind.FLOOD, network)}
+            parts |= {Part(PartKind.PEER, network, peer) for peer in hosting}
+            for port in self.inventory.ports_of(network):
+                parts |= self._parts_of_port(network, port)
+        self._mark(hypervisor, *parts)
+
+    @staticmethod
+    def _parts_of_port(network: UUID, port: UUID) -> set[Part]:
+        kinds = (PartKind.LOCAL, PartKind.REMOTE, PartKind.ANSWERS)
+        return {Part(kind, network, port) for kind in kinds}
+
+    def _mark_port(self, port: Port) -> None:
+        for hypervisor in self.inventory.hosting(port.network):
+            self._mark(hypervisor, *self._parts_of_port(port.network, port.uuid))
+
+    def _mark_moved(self, port: Port, before: Binding | None, after: Binding | None) -> None:
+        """A port's binding has changed, the inventory has it already."""
+        network, hosting = port.network, self.inventory.hosting(port.network)
+        ends = {b.hypervisor for b in (before, after) if b is not None}
+        for end in ends:
+            n_here = len(hosting.get(end, ()))
+            arrived = after is not None and after.hypervisor == end and n_here == 1
+            if n_here == 0 or arrived:
+                self._mark_membership(end, network)
+                for other in hosting:
+                    self._mark(other, Part(PartKind.PEER, network, end), Part(PartKind.FLOOD, network))
+            else:
+                self._mark(end, Part(PartKind.FLOOD, network))
+        for hypervisor in hosting:
+            self._mark(hypervisor, Part(PartKind.LOCAL, network, port.uuid), Part(PartKind.REMOTE, network, port.uuid))
+
+    def _mark_paths(self, hypervisor: UUID) -> None:
+        """How a hypervisor is reached, or reaches others, has changed."""
+        for network in self.inventory.networks_of(hypervisor):
+            hosting = self.inventory.hosting(network)
+            self._mark(hypervisor, Part(PartKind.NETWORK, network))
+            for other in hosting:
+                self._mark(other, Part(PartKind.FLOOD, network), Part(PartKind.PEER, network, hypervisor))
+                reached = self.inventory.ports_of(network) if other == hypervisor else hosting[hypervisor]
+                self._mark(other, *(Part(PartKind.REMOTE, network, port) for port in reached))
+
+    # From parts to effects.
+
+    def _flush(self) -> None:
+        if not self._dirty:
+            return
+        self.epoch += 1
+        for hypervisor, parts in self._dirty.items():
+            bridge = self.bridges[hypervisor]
+            adds, deletes = bridge.table.replace([(p, compose.compute(self.inventory, hypervisor, p)) for p in parts])
+            self.n_computed += len(parts)
+            self._changed_at.update((p.subject, self.epoch) for p in parts if p.subject in self.inventory.ports)
+            if (adds or deletes) and bridge.synced:
+                bridge.pending.append(self.epoch)
+                self._effects.append(ChangeFlows(bridge.dpid, tuple(adds), tuple(deletes), self.epoch))
+        self._dirty.clear()

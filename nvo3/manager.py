@@ -1,0 +1,179 @@
+"""The `ryu-manager` command: loads Ryu and os-ken apps and runs them on eventlet, with Ryu's options.
+
+`nvo3_app.py` and the other apps of `ryu_apps/` are found from any directory.  `import ryu.…` resolves to `os_ken.…`, so an app written for Ryu
+runs unchanged.  Import this module before os_ken: it selects the hub.
+"""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+# os-ken's default hub, native threads, loses disconnected switches and leaks a thread for each.  It is chosen at the first import.
+os.environ["OSKEN_HUB_TYPE"] = "eventlet"
+
+import nvo3  # noqa: E402
+
+_STOP_S = 1.5  # what apps have to close down, after which the process ends anyway
+LOG = logging.getLogger("nvo3.manager")
+
+
+class _RyuAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """`ryu.x.y` is `os_ken.x.y`, the same module object."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != "ryu" and not fullname.startswith("ryu."):
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        name = "os_ken" + spec.name[3:]
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise ModuleNotFoundError(f"No module named {spec.name!r}", name=spec.name) from None
+        if name == "os_ken.base.app_manager":
+            module.RyuApp = module.OSKenApp  # type: ignore[attr-defined]
+        self._specs[spec.name] = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        # The import system has just written the alias's spec into the module.
+        if module.__spec__ is not None:
+            module.__spec__ = self._specs.pop(module.__spec__.name)
+
+    def __init__(self) -> None:
+        self._specs: dict[str, Any] = {}
+
+
+def install_alias() -> None:
+    """Make `import ryu` work in this process."""
+    if not any(isinstance(finder, _RyuAlias) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _RyuAlias())
+
+
+def resolve_app(name: str) -> str:
+    """Return what os-ken can load for an app as the user named it: a file, one of ours, or a module."""
+    ours = Path(nvo3.__file__).parent.parent / "ryu_apps"
+    path = Path(name)
+    if path.suffix == ".py" and (ours / path.name).exists() and (not path.exists() or path.resolve().parent == ours):
+        return f"ryu_apps.{path.stem}"
+    if (ours / f"{name}.py").exists() and not path.exists():
+        return f"ryu_apps.{name}"
+    if path.suffix == ".py" and not path.exists():
+        raise SystemExit(f"ryu-manager: {name}: no such file, nor an app of nvo3")
+    return name[4:].join(("os_ken.", "")) if name.startswith("ryu.") else name
+
+
+def _register_options(conf: Any, cfg: Any) -> None:
+    conf.register_cli_opts(
+        [
+            cfg.ListOpt("app-lists", default=[], help="application module name to run"),
+            cfg.MultiStrOpt("app", positional=True, default=[], help="application module or file name to run"),
+            cfg.StrOpt("pid-file", default=None, help="pid file name"),
+            cfg.StrOpt("user-flags", default=None, help="Additional flags file for user applications"),
+        ]
+    )
+
+
+def _parse(conf: Any, cfg: Any, argv: Sequence[str]) -> list[str]:
+    """Parse the options; those of our own apps are known before the apps are loaded."""
+    from nvo3 import options
+
+    _register_options(conf, cfg)
+    options.register(conf)
+    default = [f for f in ("/etc/nvo3/ryu.conf", "/usr/local/etc/ryu/ryu.conf") if os.path.exists(f)]
+    arguments = dict(
+        args=list(argv), project="ryu", prog="ryu-manager", version=f"nvo3 {nvo3.__version__}", usage="%(prog)s [options] [app ...]"
+    )
+    try:
+        conf(**arguments, default_config_files=default[:1])
+    except cfg.ConfigFilesNotFoundError as error:
+        raise SystemExit(f"ryu-manager: {error}") from None
+    if conf.user_flags:
+        from os_ken import utils
+
+        utils.import_module(conf.user_flags)
+        conf(**arguments, default_config_files=default[:1])
+    apps = [*conf.app_lists, *conf.app]
+    return [resolve_app(app) for entry in apps for app in entry.split(",")]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the manager until SIGTERM or Ctrl-C.  Return the exit status."""
+    from os_ken import cfg
+    from os_ken.lib import hub
+
+    hub.patch(thread=False)
+    install_alias()
+    from os_ken import log
+
+    log.early_init_log(logging.DEBUG)
+    apps = _parse(cfg.CONF, cfg, sys.argv[1:] if argv is None else argv)
+    _init_log(log)
+    if cfg.CONF.pid_file:
+        Path(cfg.CONF.pid_file).write_text(f"{os.getpid()}\n")
+    return _run(apps or ["os_ken.controller.ofp_handler"])
+
+
+def _init_log(log: ModuleType) -> None:
+    log.init_log()
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(formatter)
+
+
+def _run(apps: list[str]) -> int:
+    import eventlet
+    from os_ken.base.app_manager import AppManager
+
+    from nvo3.openflow import connection
+
+    stop = eventlet.event.Event()
+    received: list[int] = []
+
+    def handle_signal(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    def watch() -> None:
+        # A signal handler runs inside whatever green thread is current, so it only leaves a note.
+        while not received:
+            eventlet.sleep(0.1)
+        stop.send(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle_signal)
+    eventlet.spawn(watch)
+    connection.install()
+    manager = AppManager.get_instance()
+    try:
+        manager.load_apps(apps)
+        contexts = manager.create_contexts()
+        manager.instantiate_apps(**contexts)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except ModuleNotFoundError as error:
+        LOG.error("ryu-manager: %s", error)
+        return 1
+    stop.wait()
+    LOG.info("stopping on signal %d", received[0])
+    with eventlet.Timeout(_STOP_S, False):
+        manager.close()
+    logging.shutdown()
+    # Green threads that still wait for a peer must not keep the process.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

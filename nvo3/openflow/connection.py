@@ -1,0 +1,187 @@
+"""Connections of switches: os-ken's, made fit for peers that misbehave, and with room for our sessions.
+
+os-ken parses and dispatches every message in Python objects, shows every switch to every app, logs a traceback for each broken byte and
+keeps a silent connection for ever.  `install` changes four things, once, before the first connection:
+
+- a connection that breaks the protocol, or has not told its features in HANDSHAKE_S, is closed, counted, and logged at most once a second;
+- a message that answers a `SwitchSession` goes to it as bytes;
+- our own bridges (`model.ids.is_our_dpid`) are seen by our apps only, so that a user's learning switch beside us does not learn on them;
+- a silent peer is noticed by echo requests.
+"""
+
+import logging
+import socket
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import eventlet
+from os_ken import cfg
+from os_ken.base import app_manager  # noqa: I001  before controller, or os-ken's imports go round in a circle
+from os_ken.controller import controller
+from os_ken.ofproto import ofproto_parser
+
+from nvo3.model.ids import is_our_dpid
+from nvo3.openflow.decoder import Malformed
+
+LOG = logging.getLogger(__name__)
+
+HANDSHAKE_S = 10.0
+_ECHO_INTERVAL_S = 1.0
+_MAX_UNREPLIED_ECHOS = 3
+_CHUNK_BYTES = 1 << 20
+BACKLOG_MAX_BYTES = 512 << 20  # what a switch that does not read may leave here before it is let go
+
+
+class Counters:
+    """Connections that were closed for their own fault, since the start."""
+
+    def __init__(self) -> None:
+        self.protocol_errors = 0
+        self.handshake_timeouts = 0
+        self._logged_at = float("-inf")
+
+    def log(self, now: float, message: str, *args: Any) -> None:
+        """Log a fault, unless another was logged less than a second ago."""
+        if now - self._logged_at >= 1.0:
+            self._logged_at = now
+            LOG.warning(
+                message + " (%d protocol errors, %d handshake timeouts so far)", *args, self.protocol_errors, self.handshake_timeouts
+            )
+
+
+COUNTERS = Counters()
+
+
+def install() -> None:
+    """Change os-ken as described above.  Call it before the OpenFlow controller listens."""
+    cfg.CONF.set_default("echo_request_interval", _ECHO_INTERVAL_S)
+    cfg.CONF.set_default("maximum_unreplied_echo_requests", _MAX_UNREPLIED_ECHOS)
+    controller.datapath_connection_factory = _serve
+    original = ofproto_parser.msg
+
+    def msg(datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buf: bytearray) -> Any:
+        session = getattr(datapath, "nvo3_session", None)
+        if session is not None and session.owns(xid):
+            session.receive(bytes(buf))
+            return None
+        return original(datapath, version, msg_type, msg_len, xid, buf)
+
+    ofproto_parser.msg = msg
+    logging.getLogger("os_ken.ofproto.ofproto_parser").addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """os-ken logs each unparsable message with its bytes and a traceback; the connection's own line says enough."""
+    return record.levelno < logging.ERROR
+
+
+def _serve(sock: socket.socket, address: Any) -> None:
+    """One connection, from accept to close."""
+    now = eventlet.hubs.get_hub().clock
+    datapath = controller.Datapath(sock, address)
+
+    def give_up() -> None:
+        if datapath.id is None:
+            COUNTERS.handshake_timeouts += 1
+            COUNTERS.log(now(), "connection from %s: no OpenFlow handshake in %g s, closed", address[0], HANDSHAKE_S)
+            datapath.close()
+            sock.close()
+
+    timer = eventlet.spawn_after(HANDSHAKE_S, give_up)
+    try:
+        datapath.serve()
+    except Exception as error:  # whatever a hostile peer's bytes do to the parser
+        COUNTERS.protocol_errors += 1
+        COUNTERS.log(now(), "connection from %s closed: %s: %s", address[0], type(error).__name__, error)
+    finally:
+        timer.cancel()
+        datapath.close()
+
+
+def hide_our_bridges(apps: Iterable[str]) -> None:
+    """Let only the named apps see events of our bridges.  Call it when all apps are made."""
+    brick = app_manager.lookup_service_brick("ofp_event")
+    allowed = frozenset(apps) | {brick.name}
+    original = brick.get_observers
+
+    def get_observers(event: Any, state: Any) -> list[str]:
+        observers: list[str] = original(event, state)
+        message = getattr(event, "msg", None)
+        datapath = getattr(event, "datapath", None) or getattr(message, "datapath", None)
+        dpid = getattr(message, "datapath_id", None) or getattr(datapath, "id", None)
+        if dpid is None or not is_our_dpid(dpid):
+            return observers
+        return [name for name in observers if name in allowed]
+
+    brick.get_observers = get_observers
+
+
+class Outbox:
+    """Bytes on their way to one switch.  A switch that reads slowly holds up its own green thread and nobody else."""
+
+    def __init__(self, datapath: Any, on_overflow: Callable[[], None]) -> None:
+        self._datapath = datapath
+        self._on_overflow = on_overflow
+        self._queue = eventlet.queue.LightQueue()
+        self._size = 0
+        self._thread = eventlet.spawn(self._run)
+
+    def put(self, data: bytes) -> None:
+        """Send `data` after all that was put before."""
+        self._size += len(data)
+        if self._size > BACKLOG_MAX_BYTES:
+            self._on_overflow()
+            return
+        self._queue.put(data)
+
+    def close(self) -> None:
+        """Forget what is not sent."""
+        self._thread.kill()
+
+    def _run(self) -> None:
+        while True:
+            data = self._queue.get()
+            for start in range(0, len(data), _CHUNK_BYTES):
+                if not self._datapath.send(data[start : start + _CHUNK_BYTES]):
+                    return
+            self._size -= len(data)
+
+
+class LiveSession:
+    """A `SwitchSession` on a connection: hands its events to `handle`, closes the connection of a switch that contradicts itself."""
+
+    def __init__(self, datapath: Any, make: Callable[[Callable[[], int]], Any], handle: Callable[[Any], None]) -> None:
+        self.datapath = datapath
+        self._handle = handle
+        self.session = make(self._next_xid)
+        self.outbox = Outbox(datapath, self._overflow)
+        datapath.nvo3_session = self
+
+    def owns(self, xid: int) -> bool:
+        """Tell whether a message answers the session."""
+        return bool(self.session.owns(xid))
+
+    def receive(self, message: bytes) -> None:
+        """Take a whole message."""
+        try:
+            events = self.session.handle_message(message)
+        except Malformed as error:
+            COUNTERS.protocol_errors += 1
+            LOG.warning("switch %016x: %s; connection closed", self.datapath.id, error)
+            self.datapath.close()
+            return
+        for event in events:
+            self._handle(event)
+
+    def close(self) -> None:
+        """The connection is gone."""
+        self.outbox.close()
+        self.datapath.nvo3_session = None
+
+    def _next_xid(self) -> int:
+        self.datapath.xid = (self.datapath.xid + 1) & 0xFFFFFFFF
+        return int(self.datapath.xid)
+
+    def _overflow(self) -> None:
+        LOG.warning("switch %016x does not read; connection closed", self.datapath.id)
+        self.datapath.close()

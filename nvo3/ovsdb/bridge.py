@@ -1,0 +1,178 @@
+"""What the controller configures on a hypervisor: br-int, its controller, tunnel ports, and the patch to br-phy.
+
+`ensure` writes the difference between what is there and what should be into the IDL's open transaction; applied twice
+it changes nothing. Ports that others plug into br-int are theirs.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import ovs.db.idl
+
+from nvo3.model.ids import Dpid
+from nvo3.model.physical import ENCAPSULATIONS, PATCH_OFPORT, Encapsulation
+
+BRIDGE = "br-int"
+UNDERLAY = "br-phy"
+OWNER = "nvo3"  # external_ids key on everything that we made
+_PATCH = "nvo3-phy"  # br-int's end
+_PATCH_PEER = "nvo3-int"  # br-phy's end
+_MAX_BACKOFF_MS = 1000  # how long a bridge waits before it tries the controller again
+_PROBE_MS = 5000
+
+
+class NotOurs(Exception):
+    """br-int exists and belongs to somebody else; `str()` says how that was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """controller: OpenFlow target, `tcp:IP:PORT`.  patch: join br-int to br-phy."""
+
+    dpid: Dpid
+    controller: str
+    patch: bool
+
+
+def find(rows: Iterable[Any], name: str) -> Any | None:
+    """Return the row with a name."""
+    return next((row for row in rows if row.name == name), None)
+
+
+def tunnel_name(encapsulation: str) -> str:
+    """Return the name of the tunnel port for an encapsulation."""
+    return f"nvo3-{encapsulation}"
+
+
+def offered(root: Any) -> list[Encapsulation]:
+    """Return the encapsulations that a hypervisor's OVS has an interface type for."""
+    return [e for e in ENCAPSULATIONS.values() if e.interface_type in root.iface_types]
+
+
+class _Writer:
+    """Writes into one transaction and notes whether anything was written."""
+
+    def __init__(self, txn: ovs.db.idl.Transaction) -> None:
+        self._txn = txn
+        self._tables = txn.idl.tables
+        self.changed = False
+
+    def insert(self, table: str, **columns: Any) -> Any:
+        row = self._txn.insert(self._tables[table])
+        for name, value in columns.items():
+            setattr(row, name, value)
+        self.changed = True
+        return row
+
+    def assign(self, row: Any, **columns: Any) -> None:
+        for name, value in columns.items():
+            if getattr(row, name) != value:
+                setattr(row, name, value)
+                self.changed = True
+
+    def merge(self, row: Any, column: str, **entries: str) -> None:
+        for key, value in entries.items():
+            name = key.replace("_", "-")
+            if getattr(row, column).get(name) != value:
+                row.setkey(column, name, value)
+                self.changed = True
+
+    def add_port(self, bridge: Any, name: str, **columns: Any) -> None:
+        interface = self.insert("Interface", name=name, external_ids={OWNER: "true"}, **columns)
+        port = self.insert("Port", name=name, interfaces=[interface], external_ids={OWNER: "true"})
+        bridge.addvalue("ports", port)
+
+    def ensure_port(self, bridge: Any, name: str, **columns: Any) -> None:
+        port = find(bridge.ports, name)
+        if port is None:
+            self.add_port(bridge, name, **columns)
+        else:
+            self.assign(port.interfaces[0], **columns)
+
+    def remove_port(self, bridge: Any, name: str) -> None:
+        port = find(bridge.ports, name)
+        if port is not None and OWNER in port.external_ids:
+            bridge.delvalue("ports", port)
+            self.changed = True
+
+
+def ensure(txn: ovs.db.idl.Transaction, root: Any, wanted: Wanted) -> bool:
+    """Write what is missing; return whether anything was.  Raises NotOurs."""
+    writer = _Writer(txn)
+    bridge = find(root.bridges, BRIDGE)
+    if bridge is None:
+        bridge = _create_bridge(writer, root)
+    elif OWNER not in bridge.external_ids and any(c.target != wanted.controller for c in bridge.controller):
+        targets = ", ".join(c.target for c in bridge.controller)
+        raise NotOurs(f"{BRIDGE} exists and is controlled by {targets}")
+    writer.merge(bridge, "external_ids", nvo3="true")
+    writer.merge(bridge, "other_config", datapath_id=f"{wanted.dpid:016x}", disable_in_band="true")
+    writer.assign(bridge, datapath_type="netdev", fail_mode=["secure"])
+    _ensure_controller(writer, bridge, wanted.controller)
+    for encapsulation in offered(root):
+        writer.ensure_port(
+            bridge,
+            tunnel_name(encapsulation.name),
+            type=encapsulation.interface_type,
+            options={"remote_ip": "flow", "key": "flow"},
+            ofport_request=[encapsulation.ofport],
+        )
+    _ensure_patch(writer, root, bridge, wanted.patch)
+    return writer.changed
+
+
+def _create_bridge(writer: _Writer, root: Any) -> Any:
+    bridge = writer.insert("Bridge", name=BRIDGE)
+    interface = writer.insert("Interface", name=BRIDGE, type="internal")
+    bridge.ports = [writer.insert("Port", name=BRIDGE, interfaces=[interface])]
+    root.addvalue("bridges", bridge)
+    return bridge
+
+
+def _ensure_controller(writer: _Writer, bridge: Any, target: str) -> None:
+    row = bridge.controller[0] if len(bridge.controller) == 1 else None
+    if row is None or row.target != target:
+        row = writer.insert("Controller", target=target)
+        bridge.controller = [row]
+    writer.assign(row, connection_mode=["out-of-band"], max_backoff=[_MAX_BACKOFF_MS], inactivity_probe=[_PROBE_MS])
+
+
+def _ensure_patch(writer: _Writer, root: Any, bridge: Any, wanted: bool) -> None:
+    underlay = find(root.bridges, UNDERLAY)
+    if underlay is not None and wanted:
+        writer.ensure_port(bridge, _PATCH, type="patch", options={"peer": _PATCH_PEER}, ofport_request=[PATCH_OFPORT])
+        writer.ensure_port(underlay, _PATCH_PEER, type="patch", options={"peer": _PATCH})
+        return
+    writer.remove_port(bridge, _PATCH)
+    if underlay is not None:
+        writer.remove_port(underlay, _PATCH_PEER)
+
+
+def withdraw(txn: ovs.db.idl.Transaction, root: Any) -> bool:
+    """Take back everything; br-int itself goes if nobody else has a port on it.  Return whether anything was written."""
+    writer = _Writer(txn)
+    bridge = find(root.bridges, BRIDGE)
+    if bridge is None or OWNER not in bridge.external_ids:
+        return False
+    _ensure_patch(writer, root, bridge, wanted=False)
+    for encapsulation in ENCAPSULATIONS:
+        writer.remove_port(bridge, tunnel_name(encapsulation))
+    if [p.name for p in bridge.ports] == [BRIDGE]:
+        root.delvalue("bridges", bridge)
+    else:
+        bridge.controller = []
+        bridge.delkey("external_ids", OWNER)
+    return True
+
+
+def ofport_of(bridge: Any, name: str) -> int | None:
+    """Return the OpenFlow port of a port on a bridge, None while it has none."""
+    port = find(bridge.ports, name)
+    ofport = port.interfaces[0].ofport if port is not None and port.interfaces else []
+    return ofport[0] if ofport and ofport[0] > 0 else None
+
+
+def patch_ofport(bridge: Any) -> int | None:
+    """Return the OpenFlow port of the patch to br-phy."""
+    return ofport_of(bridge, _PATCH)

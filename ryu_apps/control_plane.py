@@ -1,0 +1,165 @@
+"""`nvo3.api.plane.ControlPlane` on the running core: status, waiting, counters."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+import eventlet
+
+from nvo3.controller import Controller
+from nvo3.model.ids import Dpid, dpid_of
+from nvo3.model.status import HypervisorStatus, NetworkStatus, PortCounters, PortStatus
+from nvo3.openflow import encoder
+from nvo3.openflow.connection import LiveSession
+from nvo3.openflow.session import Statistics
+from nvo3.pipeline import compose
+from nvo3.pipeline.flow import Table
+
+_NO_HYPERVISOR = HypervisorStatus("connecting", False, 0, None, (), 0)
+
+
+class Plane:
+    """switches: the connections, kept by the context."""
+
+    def __init__(self, controller: Controller, switches: Mapping[Dpid, LiveSession]) -> None:
+        self._core = controller
+        self._switches = switches
+        self._changed = eventlet.event.Event()
+        self._queries: dict[int, eventlet.event.Event] = {}
+
+    def changed(self) -> None:
+        """The core has handled an event: wake those who wait."""
+        event, self._changed = self._changed, eventlet.event.Event()
+        event.send()
+
+    def statistics(self, event: Statistics) -> None:
+        """A switch has answered a query."""
+        if (waiting := self._queries.pop(event.xid, None)) is not None:
+            waiting.send(event)
+
+    # Status.
+
+    def hypervisor_status(self, hypervisor: UUID) -> HypervisorStatus:
+        """See `ControlPlane`."""
+        bridge = self._core.bridges.get(hypervisor)
+        if bridge is None:
+            return _NO_HYPERVISOR
+        inventory = self._core.inventory
+        host = inventory.hosts[hypervisor]
+        vtep_ip = inventory.vtep_ip(hypervisor)
+        detail = bridge.refused or bridge.detail
+        if vtep_ip is None and host.view.vtep_ip is not None:
+            detail = detail or f"nvo3-vtep-ip {host.view.vtep_ip} belongs to another hypervisor"
+        connected = bridge.connected and bridge.switch
+        offered = tuple(e for e in inventory.encapsulation_order if e in host.tunnels)
+        state = _state(bridge.connected, bridge.switch and bridge.synced and vtep_ip is not None, detail)
+        return HypervisorStatus(state, connected, dpid_of(hypervisor), vtep_ip, offered, bridge.table.n_flows, detail)
+
+    def network_status(self, network: UUID) -> NetworkStatus:
+        """See `ControlPlane`."""
+        inventory = self._core.inventory
+        row = inventory.networks.get(network)
+        if row is None:
+            return NetworkStatus((), ())
+        names = sorted((inventory.hosts[h].row.name, h) for h in inventory.hosting(network))
+        pairs = tuple(
+            (a, b, compose.encapsulation(inventory, row, here, there)) for i, (a, here) in enumerate(names) for b, there in names[i + 1 :]
+        )
+        missing = [f"{a} and {b} share no encapsulation for it" for a, b, name in pairs if name is None]
+        return NetworkStatus(tuple(n for n, _ in names), pairs, missing[0] if missing else "")
+
+    def port_status(self, port: UUID) -> PortStatus:
+        """See `ControlPlane`."""
+        inventory = self._core.inventory
+        binding, row = inventory.binding(port), inventory.ports.get(port)
+        if binding is None or row is None:
+            return PortStatus("unbound")
+        epoch = self._core.changed_at(port)
+        hosting = inventory.hosting(row.network)
+        connected = [h for h in hosting if self._core.bridges[h].switch or h == binding.hypervisor]
+        up = all(self._core.is_realized(h, epoch) for h in connected)
+        others = [inventory.hosts[h].row.name for h in inventory.claims(port) if h != binding.hypervisor]
+        detail = f"also plugged in at {', '.join(others)}" if others else ""
+        name = inventory.hosts[binding.hypervisor].row.name
+        return PortStatus("up" if up else "pending", name, binding.vport.interface, binding.vport.ofport, detail)
+
+    # Waiting.
+
+    def wait_realized(self, timeout_s: float) -> tuple[str, ...]:
+        """See `ControlPlane`."""
+        epoch = self._core.epoch
+
+        def missing() -> tuple[str, ...]:
+            return tuple(self._core.inventory.hosts[h].row.name for h in self._core.unrealized(epoch))
+
+        self._wait(lambda: not missing(), timeout_s)
+        return missing()
+
+    def wait_port_up(self, port: UUID, timeout_s: float) -> PortStatus:
+        """See `ControlPlane`."""
+        self._wait(lambda: self.port_status(port).state == "up", timeout_s)
+        return self.port_status(port)
+
+    def wait_hypervisor_connected(self, hypervisor: UUID, timeout_s: float) -> HypervisorStatus:
+        """See `ControlPlane`."""
+
+        def ready() -> bool:
+            status = self.hypervisor_status(hypervisor)
+            return status.state == "connected" and self._core.is_realized(hypervisor, self._core.epoch)
+
+        self._wait(ready, timeout_s)
+        return self.hypervisor_status(hypervisor)
+
+    def _wait(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        with eventlet.Timeout(timeout_s, False):
+            while not condition():
+                self._changed.wait()
+
+    # Counters.
+
+    def port_counters(self, port: UUID, timeout_s: float) -> PortCounters | None:
+        """See `ControlPlane`."""
+        binding = self._core.inventory.binding(port)
+        switch = self._switches.get(dpid_of(binding.hypervisor)) if binding is not None else None
+        if binding is None or switch is None:
+            return None
+        session = switch.session
+        answers = self._ask(
+            switch, [session.request_port(binding.vport.ofport), session.request_flows(encoder.cookie_of_owner(port))], timeout_s
+        )
+        if answers is None or not answers[0].ports:
+            return None
+        counted, flows = answers[0].ports[0], answers[1].flows
+        spoofed = sum(f.n_packets for f in flows if f.key.table == Table.PORT_SECURITY and not f.instructions)
+        return PortCounters(
+            counted.rx_packets,
+            counted.rx_bytes,
+            counted.tx_packets,
+            counted.tx_bytes,
+            counted.rx_dropped,
+            counted.tx_dropped,
+            spoofed,
+        )
+
+    def _ask(self, switch: LiveSession, requests: list[tuple[int, bytes]], timeout_s: float) -> list[Any] | None:
+        waiting = []
+        for xid, request in requests:
+            self._queries[xid] = eventlet.event.Event()
+            waiting.append(self._queries[xid])
+            switch.outbox.put(request)
+        try:
+            with eventlet.Timeout(timeout_s, False):
+                return [event.wait() for event in waiting]
+            return None
+        finally:
+            for xid, _ in requests:
+                self._queries.pop(xid, None)
+                switch.session.forget(xid)
+
+
+def _state(database: bool, ready: bool, detail: str) -> Any:
+    if not database:
+        return "connecting"
+    if ready:
+        return "connected"
+    return "error" if detail else "configuring"

@@ -1,0 +1,174 @@
+"""What the overlay's apps share: the core, the NB database, the hypervisors' databases, the switches' sessions.
+
+Everything that happens is `post`ed here as an event; the core's effects are carried out before `post` returns.  Nothing in here waits for
+a peer: a switch has an outbox, a hypervisor a green thread of its own.
+"""
+
+import logging
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import eventlet
+from os_ken import cfg
+
+from nvo3 import options
+from nvo3.controller import (
+    ChangeFlows,
+    ConfigurePatch,
+    ConnectHypervisor,
+    Controller,
+    DisconnectHypervisor,
+    Effect,
+    Event,
+    SyncSwitch,
+)
+from nvo3.model.errors import Nvo3Error
+from nvo3.model.event import FlowsConfirmed, FlowsRefused, SwitchConnected, SwitchDisconnected, Tick
+from nvo3.model.ids import Dpid
+from nvo3.openflow.connection import LiveSession
+from nvo3.openflow.session import Confirmed, FlowsRead, Refused, SessionEvent, Statistics, SwitchSession
+from nvo3.ovsdb import server
+from nvo3.ovsdb.hypervisor import HypervisorLink
+from nvo3.ovsdb.northbound import Northbound
+from ryu_apps.control_plane import Plane
+
+LOG = logging.getLogger("nvo3")
+
+_TICK_S = 0.25
+
+
+class Nvo3Context:
+    """northbound and plane: for the REST API.  controller: the core."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._handling = False
+        self._links: dict[UUID, HypervisorLink] = {}
+        self._switches: dict[Dpid, LiveSession] = {}
+        self._server: server.Server | None = None
+        self.controller = Controller()
+        self.plane = Plane(self.controller, self._switches)
+        try:
+            self.northbound = self._open_northbound()
+        except Nvo3Error as error:
+            LOG.error("%s", error)
+            sys.exit(1)
+        self._ticker = eventlet.spawn(self._tick)
+        self.northbound.start()
+
+    def _open_northbound(self) -> Northbound:
+        conf = cfg.CONF
+        options.register(conf)
+        options.check(conf)
+        remotes = conf.nvo3_db
+        if not remotes:
+            self._server = server.start(Path(conf.nvo3_state_dir), Path(conf.nvo3_run_dir))
+            remotes = self._server.remote
+        return Northbound(remotes, self.post)
+
+    def close(self) -> None:
+        """Let go of everything; hypervisors keep what they have."""
+        self._ticker.kill()
+        self.northbound.stop()
+        for link in self._links.values():
+            link.stop()
+        if self._server is not None:
+            self._server.stop()
+
+    def _tick(self) -> None:
+        while True:
+            eventlet.sleep(_TICK_S)
+            self.post(Tick())
+
+    # Events in, effects out.
+
+    def post(self, event: Event) -> None:
+        """Give the core an event; one that an effect causes is taken after the effect's own."""
+        self._events.append(event)
+        if self._handling:
+            return
+        self._handling = True
+        try:
+            while self._events:
+                for effect in self.controller.handle(self._events.popleft(), eventlet.hubs.get_hub().clock()):
+                    self._carry_out(effect)
+        finally:
+            self._handling = False
+        self.plane.changed()
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case ChangeFlows(dpid, adds, deletes, epoch):
+                if (switch := self._switches.get(dpid)) is not None:
+                    switch.outbox.put(switch.session.apply(adds, deletes, epoch))
+            case SyncSwitch(dpid):
+                if (switch := self._switches.get(dpid)) is not None:
+                    switch.outbox.put(switch.session.start())
+            case ConnectHypervisor(hypervisor, dpid):
+                if (link := self._links.pop(hypervisor.uuid, None)) is not None:
+                    link.stop()
+                self._links[hypervisor.uuid] = HypervisorLink(hypervisor, dpid, self._target, self.post)
+            case DisconnectHypervisor(hypervisor_id):
+                if (link := self._links.pop(hypervisor_id, None)) is not None:
+                    link.stop(withdraw=True)
+            case ConfigurePatch(hypervisor_id, wanted):
+                if (link := self._links.get(hypervisor_id)) is not None:
+                    link.set_patch(wanted)
+
+    @staticmethod
+    def _target(local_ip: str) -> str:
+        return options.controller_target(cfg.CONF, local_ip)
+
+    # Switches.
+
+    def switch_connected(self, datapath: Any) -> None:
+        """br-int's OpenFlow handshake is done; an older connection of the same bridge is dead."""
+        dpid = Dpid(datapath.id)
+        if (old := self._switches.pop(dpid, None)) is not None:
+            old.close()
+            old.datapath.close()
+        self._switches[dpid] = LiveSession(datapath, SwitchSession, lambda event: self._handle_session(dpid, datapath, event))
+        known = self.controller.knows(dpid)
+        LOG.log(logging.INFO if known else logging.WARNING, "switch %016x: %s", dpid, "connected" if known else "unknown, ignored")
+        self.post(SwitchConnected(dpid))
+
+    def switch_disconnected(self, datapath: Any) -> None:
+        """An OpenFlow connection is gone."""
+        dpid = Dpid(datapath.id)
+        switch = self._switches.get(dpid)
+        if switch is None or switch.datapath is not datapath:
+            return
+        del self._switches[dpid]
+        switch.close()
+        LOG.info("switch %016x: disconnected", dpid)
+        self.post(SwitchDisconnected(dpid))
+
+    def _handle_session(self, dpid: Dpid, datapath: Any, event: SessionEvent) -> None:
+        switch = self._switches.get(dpid)
+        if switch is None or switch.datapath is not datapath:
+            return
+        match event:
+            case FlowsRead():
+                self._reconcile(dpid, switch)
+            case Confirmed(epoch):
+                self.post(FlowsConfirmed(dpid, epoch))
+            case Refused(error_type, code):
+                LOG.error("switch %016x: refused a change: OpenFlow error type %d code %d", dpid, error_type, code)
+                self.post(FlowsRefused(dpid, f"switch refused a change: OpenFlow error type {error_type} code {code}"))
+            case Statistics():
+                self.plane.statistics(event)
+
+    def _reconcile(self, dpid: Dpid, switch: LiveSession) -> None:
+        if not self.controller.knows(dpid):
+            return
+        desired, epoch = self.controller.desired_flows(dpid)
+        message = switch.session.reconcile(desired, epoch)
+        n_added, n_deleted = switch.session.last_diff
+        LOG.info("switch %016x: %d flows added or changed, %d deleted", dpid, n_added, n_deleted)
+        if message:
+            switch.outbox.put(message)
+        else:
+            self.post(FlowsConfirmed(dpid, epoch))
