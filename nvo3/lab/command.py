@@ -35,7 +35,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 
 
 @contextmanager
-def user_errors() -> Iterator[None]:
+def user_errors(interrupted: str = "`nvo3 lab down` removes what was made") -> Iterator[None]:
     """Turn errors that a user can act upon into a line on standard error and a status: 2 for a wrong value, else 1."""
     try:
         yield
@@ -46,7 +46,7 @@ def user_errors() -> Iterator[None]:
         print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        print("interrupted; `nvo3 lab down` removes what was made", file=sys.stderr)
+        print(f"interrupted; {interrupted}", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
@@ -117,6 +117,10 @@ def execute(
 ) -> None:
     """Run a command inside a guest or a hypervisor; its exit status is ours."""
     with user_errors():
+        if command[0] == "--":
+            command = command[1:]
+        if not command:
+            raise ConfigError("", "nothing to run: `nvo3 lab exec GUEST -- CMD...`")
         argv, environment = _lab(instance).command(name, command)
         if not shutil.which(command[0], path=environment.get("PATH")):
             print(f"error: {command[0]}: command not found", file=sys.stderr)

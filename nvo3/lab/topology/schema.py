@@ -4,7 +4,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
 
 from nvo3.model.errors import ConfigError
 from nvo3.model.ids import VNI_MAX, VNI_MIN, check_name, parse_mac
@@ -71,8 +71,8 @@ def _hypervisor_names(value: Any) -> Any:
 _as_text = PlainSerializer(str)
 Name = Annotated[str, BeforeValidator(_checked(check_name))]
 MacText = Annotated[str, BeforeValidator(_checked(parse_mac))]
-Address = Annotated[IPv4Address | IPv6Address, BeforeValidator(_address), _as_text]
-Pool = Annotated[IPv4Network | IPv6Network, BeforeValidator(_pool), _as_text]
+Address = Annotated[IPv4Address | IPv6Address, PlainValidator(_address), _as_text]
+Pool = Annotated[IPv4Network | IPv6Network, PlainValidator(_pool), _as_text]
 
 
 class Spec(BaseModel):
