@@ -89,7 +89,9 @@ def serialize_action(action: Action) -> bytes:
             padding = _PADDING[(4 + len(tlv)) & 7]
             return _SET_FIELD.pack(25, 4 + len(tlv) + len(padding)) + tlv + padding
         case Move(src, dst, n_bits, src_offset, dst_offset):
-            return _NX_MOVE.pack(0xFFFF, 24, _NX_VENDOR, _NXAST_REG_MOVE, n_bits, src_offset, dst_offset, oxm.header(src), oxm.header(dst))
+            return _NX_MOVE.pack(
+                0xFFFF, 24, _NX_VENDOR, _NXAST_REG_MOVE, n_bits, src_offset, dst_offset, oxm.move_header(src), oxm.move_header(dst)
+            )
         case Resubmit(table):
             return _NX_RESUBMIT.pack(0xFFFF, 16, _NX_VENDOR, _NXAST_RESUBMIT_TABLE, _OFPP_IN_PORT_1_0, table)
 

@@ -55,9 +55,27 @@ _EXACT: dict[Field, tuple[bytes, int]] = {f: (_header(c, n, s, 0), s) for f, (c,
 _MASKED: dict[Field, bytes] = {f: _header(c, n, s, 1) for f, (c, n, s) in _FIELDS.items()}
 
 
-def header(field: Field) -> bytes:
-    """Return the 4-byte header of a field without mask."""
-    return _EXACT[field][0]
+# Nicira's move action names a field by its older NXM header where it has one, and so does OVS when it reports the action.
+_NXM: dict[Field, tuple[int, int]] = {
+    Field.ETH_DST: (0, 1),
+    Field.ETH_SRC: (0, 2),
+    Field.ARP_SPA: (0, 16),
+    Field.ARP_TPA: (0, 17),
+    Field.TUN_ID: (1, 16),
+    Field.ARP_SHA: (1, 17),
+    Field.ARP_THA: (1, 18),
+    Field.IPV6_SRC: (1, 19),
+    Field.IPV6_DST: (1, 20),
+    Field.ND_TLL: (1, 25),
+}
+_MOVE: dict[Field, bytes] = {f: head for f, (head, _) in _EXACT.items()} | {
+    f: _header(nxm_class, number, _FIELDS[f][2], 0) for f, (nxm_class, number) in _NXM.items()
+}
+
+
+def move_header(field: Field) -> bytes:
+    """Return the 4-byte header by which a move action names a field."""
+    return _MOVE[field]
 
 
 def serialize_value(field: Field, value: int) -> bytes:
