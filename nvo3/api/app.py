@@ -1,0 +1,66 @@
+"""The WSGI application: routes, errors and `/openapi.json` in one."""
+
+from typing import Any
+
+from flask import Request
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+
+import nvo3
+from nvo3.api import hypervisor, network, port, problem, settings, tenant
+from nvo3.api.backend import Backend
+from nvo3.api.body import JsonRequest
+from nvo3.api.plane import ControlPlane
+from nvo3.api.schema import ProblemItem
+from nvo3.model.errors import Unavailable
+from nvo3.ovsdb.northbound import Northbound
+
+_DESCRIPTION = (
+    "Network virtualization overlays on Open vSwitch.  Errors are application/problem+json (RFC 9457) and name the "
+    "field, the value and the limit."
+)
+_PROBLEMS = {
+    400: "A value is wrong",
+    404: "A name does not exist",
+    409: "Taken, or in use",
+    503: "The database is not reachable",
+    504: "The change is stored, but not in force in time",
+}
+
+
+class _App(OpenAPI):
+    request_class: type[Request] = JsonRequest
+
+
+def create_app(northbound: Northbound, plane: ControlPlane) -> _App:
+    """Return the API as a WSGI application for an eventlet server.  It starts nothing and keeps no state."""
+    app = _App(
+        "nvo3",
+        info=Info(title="nvo3", version=nvo3.__version__, description=_DESCRIPTION),
+        responses={str(status): _documented(text) for status, text in _PROBLEMS.items()},
+        validation_error_status=400,
+        validation_error_model=ProblemItem,
+        validation_error_callback=problem.of_validation,
+        doc_ui=False,
+        static_folder=None,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    problem.register(app)
+    backend = Backend(northbound, plane)
+    for resource in (tenant, network, port, hypervisor, settings):
+        app.register_api(resource.blueprint(backend))
+    app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi")
+    app.add_url_rule("/healthz", view_func=lambda: _health(northbound), endpoint="health")
+    return app
+
+
+def _documented(text: str) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/schemas/{ProblemItem.__name__}"}
+    return {"description": text, "content": {problem.CONTENT_TYPE: {"schema": reference}}}
+
+
+def _health(northbound: Northbound) -> dict[str, str]:
+    """Tell that requests would be served, for a supervisor."""
+    if not northbound.is_up:
+        raise Unavailable(f"the NB database at {northbound.remotes} is not reachable")
+    return {"status": "ok"}

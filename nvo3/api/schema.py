@@ -1,0 +1,405 @@
+"""JSON that the API takes and gives, as pydantic models; `/openapi.json` is made from them.
+
+Only shape and types are decided here, strictly ("5" is not 5, no unknown fields).  What a value may be is the
+business of `nvo3.model.check`, so that the same rule gives the same message everywhere; the limits here document it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nvo3.model.check import ADDRESSES_MAX, POOLS_MAX, REMOTE_RULE
+from nvo3.model.ids import NAME_RULE, VNI_MAX, VNI_MIN
+from nvo3.model.logical import AUTO, MTU_DEFAULT, MTU_MAX, MTU_MIN, NONE, Network, Port, Settings, Tenant
+from nvo3.model.physical import ENCAPSULATIONS, Hypervisor
+from nvo3.model.status import HypervisorStatus, NetworkStatus, PortStatus
+
+TIMEOUT_DEFAULT_S = 10.0
+TIMEOUT_MAX_S = 300.0
+
+
+def _documented(description: str, **schema: Any) -> Any:
+    return Field(description=description, json_schema_extra=schema or None)
+
+
+Name = Annotated[str, _documented(NAME_RULE, minLength=1, maxLength=63)]
+Vni = Annotated[int, _documented("VXLAN network identifier, unique in the system", minimum=VNI_MIN, maximum=VNI_MAX)]
+Mtu = Annotated[int, _documented("Bytes of IP that guests may send", minimum=MTU_MIN, maximum=MTU_MAX)]
+Encapsulation = Annotated[
+    str,
+    _documented(
+        f"{AUTO}: chosen for each pair of hypervisors; {NONE}: flat, for one network at most",
+        enum=[AUTO, NONE, *ENCAPSULATIONS],
+    ),
+]
+Pools = Annotated[list[str], _documented("Prefixes that addresses come from, disjoint", maxItems=POOLS_MAX)]
+Mac = Annotated[str, _documented("Unicast MAC address, unique in the network")]
+Addresses = Annotated[
+    list[str], _documented("IP addresses within the network's pools, unique in the network", maxItems=ADDRESSES_MAX)
+]
+PortSecurity = Annotated[bool, _documented("Only the port's own addresses may be sent from")]
+Remote = Annotated[str, _documented(f"The hypervisor's OVSDB server: {REMOTE_RULE}")]
+EncapsulationOrder = Annotated[
+    list[str], _documented(f"What {AUTO} prefers, best first; what is not named is not chosen", minItems=1)
+]
+Detail = Annotated[str, _documented("One line, where there is something to say")]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields that the request has."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+# `default=None` without None in the type: the field may be left out, but null is refused.
+_LEFT_OUT: Any = None
+
+
+class TenantCreate(_In):
+    """A tenant to create."""
+
+    name: Name
+
+
+class TenantPatch(_In):
+    """What to change of a tenant."""
+
+    name: Name = _LEFT_OUT
+
+
+class NetworkCreate(_In):
+    """A network to create.  Without `vni` the lowest free one from 5000 is taken."""
+
+    name: Name
+    vni: Vni = _LEFT_OUT
+    encapsulation: Encapsulation = AUTO
+    mtu: Mtu = MTU_DEFAULT
+    pools: Pools = []
+
+
+class NetworkPatch(_In):
+    """What to change of a network."""
+
+    name: Name = _LEFT_OUT
+    vni: Vni = _LEFT_OUT
+    encapsulation: Encapsulation = _LEFT_OUT
+    mtu: Mtu = _LEFT_OUT
+    pools: Pools = _LEFT_OUT
+
+
+class PortCreate(_In):
+    """A port to create.  Without `mac` a random one, without `addresses` one of each family that the network has."""
+
+    name: Name
+    mac: Mac = _LEFT_OUT
+    addresses: Addresses = _LEFT_OUT
+    port_security: PortSecurity = True
+
+
+class PortPatch(_In):
+    """What to change of a port."""
+
+    name: Name = _LEFT_OUT
+    mac: Mac = _LEFT_OUT
+    addresses: Addresses = _LEFT_OUT
+    port_security: PortSecurity = _LEFT_OUT
+
+
+class HypervisorCreate(_In):
+    """A hypervisor to create."""
+
+    name: Name
+    remote: Remote
+
+
+class HypervisorPatch(_In):
+    """What to change of a hypervisor."""
+
+    name: Name = _LEFT_OUT
+    remote: Remote = _LEFT_OUT
+
+
+class SettingsPatch(_In):
+    """What to change of the settings."""
+
+    encapsulation_order: EncapsulationOrder = _LEFT_OUT
+
+
+# Paths and queries: text, so not strict.
+
+
+class TenantPath(BaseModel):
+    """Names a tenant."""
+
+    tenant: Name
+
+
+class NetworkPath(TenantPath):
+    """Names a network."""
+
+    network: Name
+
+
+class PortPath(NetworkPath):
+    """Names a port."""
+
+    port: Name
+
+
+class HypervisorPath(BaseModel):
+    """Names a hypervisor."""
+
+    hypervisor: Name
+
+
+Timeout = Annotated[
+    float,
+    Field(
+        gt=0, le=TIMEOUT_MAX_S, allow_inf_nan=False, description="Seconds that the answer to `wait` may take at most"
+    ),
+]
+
+
+class NoQuery(BaseModel):
+    """No parameters."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ChangeQuery(NoQuery):
+    """Whether the answer waits until the change is in force."""
+
+    wait: Annotated[
+        Literal["realized"] | None, Field(description="Answer when every connected hypervisor has the change")
+    ] = None
+    timeout: Timeout = TIMEOUT_DEFAULT_S
+
+
+class PortQuery(NoQuery):
+    """Whether the answer waits until the port is up."""
+
+    wait: Annotated[
+        Literal["up"] | None, Field(description="Answer when the port is bound and its flows are in force")
+    ] = None
+    timeout: Timeout = TIMEOUT_DEFAULT_S
+
+
+# Answers.
+
+
+class _Out(BaseModel):
+    pass
+
+
+class TenantItem(_Out):
+    """A tenant."""
+
+    name: Name
+    uuid: str
+
+    @classmethod
+    def of(cls, tenant: Tenant) -> "TenantItem":
+        """Make it from the model's value."""
+        return cls(name=tenant.name, uuid=str(tenant.uuid))
+
+
+class EncapsulationPair(_Out):
+    """What a network uses between two hypervisors; null where they share no encapsulation."""
+
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+    encapsulation: str | None
+
+
+class NetworkStatusItem(_Out):
+    """Where a network is present, and how."""
+
+    hypervisors: list[str]
+    encapsulations: list[EncapsulationPair]
+    detail: Detail
+
+    @classmethod
+    def of(cls, status: NetworkStatus) -> "NetworkStatusItem":
+        """Make it from the model's value."""
+        pairs = [
+            EncapsulationPair.model_validate({"from": here, "to": there, "encapsulation": encapsulation})
+            for here, there, encapsulation in status.encapsulations
+        ]
+        return cls(hypervisors=list(status.hypervisors), encapsulations=pairs, detail=status.detail)
+
+
+class NetworkItem(_Out):
+    """A network."""
+
+    name: Name
+    uuid: str
+    tenant: Name
+    vni: Vni
+    encapsulation: Encapsulation
+    mtu: Mtu
+    pools: Pools
+    status: NetworkStatusItem
+
+    @classmethod
+    def of(cls, network: Network, tenant: Tenant, status: NetworkStatus) -> "NetworkItem":
+        """Make it from the model's values."""
+        return cls(
+            name=network.name,
+            uuid=str(network.uuid),
+            tenant=tenant.name,
+            vni=network.vni,
+            encapsulation=network.encapsulation,
+            mtu=network.mtu,
+            pools=[str(pool) for pool in network.pools],
+            status=NetworkStatusItem.of(status),
+        )
+
+
+class PortStatusItem(_Out):
+    """Where a port is bound.  unbound: nowhere; pending: its flows are under way; up: they are in force."""
+
+    state: Literal["unbound", "pending", "up"]
+    hypervisor: str | None
+    interface: str | None
+    ofport: int | None
+    detail: Detail
+
+
+class PortItem(_Out):
+    """A port."""
+
+    name: Name
+    uuid: Annotated[str, _documented("The value of external_ids:iface-id that binds an OVS interface to the port")]
+    tenant: Name
+    network: Name
+    mac: Mac
+    addresses: Addresses
+    port_security: PortSecurity
+    status: PortStatusItem
+
+    @classmethod
+    def of(cls, port: Port, network: Network, tenant: Tenant, status: PortStatus) -> "PortItem":
+        """Make it from the model's values."""
+        return cls(
+            name=port.name,
+            uuid=str(port.uuid),
+            tenant=tenant.name,
+            network=network.name,
+            mac=port.mac,
+            addresses=[str(address) for address in port.addresses],
+            port_security=port.port_security,
+            status=PortStatusItem(
+                state=status.state,
+                hypervisor=status.hypervisor,
+                interface=status.interface,
+                ofport=status.ofport,
+                detail=status.detail,
+            ),
+        )
+
+
+class PortCountersItem(_Out):
+    """Counted by the switch since the port was bound.  rx: from the guest; tx: to the guest."""
+
+    rx_packets: int
+    rx_bytes: int
+    tx_packets: int
+    tx_bytes: int
+    rx_dropped: int
+    tx_dropped: int
+    spoofed_packets: Annotated[int, _documented("Dropped by port security")]
+
+
+class HypervisorStatusItem(_Out):
+    """How far a hypervisor is."""
+
+    state: Literal["connecting", "configuring", "connected", "error"]
+    connected: Annotated[bool, _documented("Its database and its OpenFlow connection are both up")]
+    dpid: Annotated[str, _documented("Datapath id of br-int, 16 hexadecimal digits")]
+    vtep_ip: str | None
+    encapsulations: Annotated[list[str], _documented("What its Open vSwitch offers, best first")]
+    n_flows: int
+    detail: Detail
+
+
+class HypervisorItem(_Out):
+    """A hypervisor."""
+
+    name: Name
+    uuid: str
+    remote: Remote
+    status: HypervisorStatusItem
+
+    @classmethod
+    def of(cls, hypervisor: Hypervisor, status: HypervisorStatus) -> "HypervisorItem":
+        """Make it from the model's values."""
+        return cls(
+            name=hypervisor.name,
+            uuid=str(hypervisor.uuid),
+            remote=hypervisor.remote,
+            status=HypervisorStatusItem(
+                state=status.state,
+                connected=status.connected,
+                dpid=f"{status.dpid:016x}",
+                vtep_ip=None if status.vtep_ip is None else str(status.vtep_ip),
+                encapsulations=list(status.encapsulations),
+                n_flows=status.n_flows,
+                detail=status.detail,
+            ),
+        )
+
+
+class SettingsItem(_Out):
+    """System-wide choices."""
+
+    encapsulation_order: EncapsulationOrder
+
+    @classmethod
+    def of(cls, settings: Settings) -> "SettingsItem":
+        """Make it from the model's value."""
+        return cls(encapsulation_order=list(settings.encapsulation_order))
+
+
+class TenantList(_Out):
+    """Tenants, sorted by name."""
+
+    items: list[TenantItem]
+
+
+class NetworkList(_Out):
+    """Networks of a tenant, sorted by name."""
+
+    items: list[NetworkItem]
+
+
+class PortList(_Out):
+    """Ports of a network, sorted by name."""
+
+    items: list[PortItem]
+
+
+class HypervisorList(_Out):
+    """Hypervisors, sorted by name."""
+
+    items: list[HypervisorItem]
+
+
+class FieldError(_Out):
+    """What is wrong with one field."""
+
+    field: Annotated[str, _documented("Path of the field, such as pools[1]")]
+    value: Annotated[Any, _documented("What was given")] = None
+    limit: Annotated[Any, _documented("What is allowed")] = None
+    message: str
+
+
+class ProblemItem(_Out):
+    """RFC 9457 problem details."""
+
+    type: Literal["about:blank"]
+    title: Annotated[str, _documented("The HTTP status in words")]
+    status: int
+    detail: Annotated[str, _documented("One line for people: field, value and limit")]
+    errors: list[FieldError]

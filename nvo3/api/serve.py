@@ -1,0 +1,146 @@
+"""HTTP server of the API, on eventlet.
+
+No client can hold another up: connections are bounded in number, a request in the time and the size that it may take
+to arrive, an answer in the time that each part may take to be read.  eventlet.wsgi does the protocol; its own accept
+loop ends on errors such as a lack of file descriptors, so ours replaces it.
+"""
+
+import logging
+import socket
+from typing import Any
+
+import eventlet
+import eventlet.greenio
+import eventlet.timeout
+import eventlet.wsgi
+
+from nvo3.api.body import BODY_MAX
+from nvo3.model.errors import ConfigError
+
+LOG = logging.getLogger(__name__)
+
+_CONNECTIONS_MAX = 512
+_BACKLOG = 128
+_IDLE_S = 60.0  # a kept connection without a request
+_HEAD_S = 10.0  # request line and headers, whole
+_SOCKET_S = 10.0  # one read or write
+_DRAIN_S = 2.0
+_PAUSE_S = 0.2  # after a failure of accept(2), which would fail again at once
+
+
+class _Log:
+    """What eventlet.wsgi says, at debug level only."""
+
+    def info(self, message: str, *arguments: Any) -> None:
+        LOG.debug(message, *arguments)
+
+    debug = error = write = info
+
+
+class _Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
+    """Bounds the time that a request takes to arrive; the application bounds the body's."""
+
+    def _read_request_line(self) -> Any:
+        with eventlet.timeout.Timeout(_IDLE_S, False):
+            return super()._read_request_line()
+        return ""
+
+    def parse_request(self) -> bool:
+        complete = False
+        with eventlet.timeout.Timeout(_HEAD_S, False):
+            complete = bool(super().parse_request())
+        if not complete or self._is_too_long():
+            self.close_connection = True
+        return complete
+
+    def _is_too_long(self) -> bool:
+        """Tell whether the body is one that the application refuses to read to its end."""
+        length = self.headers.get("content-length", "0")
+        return "transfer-encoding" in self.headers or (length.isdigit() and int(length[:20]) > BODY_MAX)
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        environ["nvo3.close_connection"] = self._close
+        environ["wsgi.input_terminated"] = True  # eventlet's input ends where the body does
+        return environ
+
+    def _close(self) -> None:
+        self.close_connection = True
+
+    def finish(self) -> None:
+        """Take in what the client still sends, within bounds: it would lose the answer to a reset otherwise (RFC 9112, 9.6)."""
+        with eventlet.timeout.Timeout(_DRAIN_S, False):
+            try:
+                self.wfile.flush()
+                self.connection.shutdown(socket.SHUT_WR)
+                while self.connection.recv(1 << 16):
+                    pass
+            except (OSError, ValueError):
+                pass
+        super().finish()
+
+
+class HttpServer:
+    """Serves a WSGI application.  port: as bound, where 0 was asked for."""
+
+    def __init__(self, host: str, port: int, app: Any) -> None:
+        """Bind.  Raises ConfigError if the address is taken or not ours."""
+        self._socket = _listen(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        self._pool = eventlet.GreenPool(_CONNECTIONS_MAX)
+        self._server = eventlet.wsgi.Server(
+            self._socket,
+            self._socket.getsockname(),
+            app,
+            log=_Log(),
+            protocol=_Protocol,
+            keepalive=True,
+            socket_timeout=_SOCKET_S,
+            debug=False,
+            log_format='%(client_ip)s "%(request_line)s" %(status_code)s %(body_length)s %(wall_seconds).3f s',
+        )
+        self._thread: Any = None
+
+    def start(self) -> None:
+        """Serve, in greenthreads of its own, until `stop`."""
+        self._thread = eventlet.spawn(self._accept)
+
+    def stop(self) -> None:
+        """Close the port and all connections."""
+        if self._thread is not None:
+            self._thread.kill()
+            self._thread = None
+        self._socket.close()
+        for thread in list(self._pool.coroutines_running):
+            thread.kill()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, address = self._socket.accept()
+            except OSError as error:
+                LOG.warning("API: cannot accept a connection: %s", error)
+                eventlet.sleep(_PAUSE_S)
+                continue
+            connection.settimeout(_SOCKET_S)
+            self._pool.spawn_n(self._serve, connection, address)
+
+    def _serve(self, connection: Any, address: Any) -> None:
+        try:
+            self._server.process_request([address, connection, eventlet.wsgi.STATE_IDLE])
+        except (OSError, eventlet.timeout.Timeout):
+            LOG.debug("API: connection from %s ended", address, exc_info=True)
+        except Exception:
+            LOG.exception("API: internal error while serving %s", address)
+        finally:
+            eventlet.greenio.shutdown_safe(connection)
+            connection.close()
+
+
+def _listen(host: str, port: int) -> Any:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return eventlet.listen(address[:2] if family == socket.AF_INET else address, family=family, backlog=_BACKLOG)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError("wsapi-host/wsapi-port", f"the API cannot listen on {host}:{port}: {reason}", port) from None
