@@ -46,7 +46,8 @@ class Journal:
 
     def record(self, *entries: Entry) -> None:
         """Put entries on disk.  Call it before making what they say."""
-        lines = b"".join(json.dumps(_plain(entry)).encode() + b"\n" for entry in entries)
+        # A newline before: a crash may have cut the last line short.
+        lines = b"".join(b"\n" + json.dumps(_plain(entry)).encode() for entry in entries) + b"\n"
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             os.write(descriptor, lines)
