@@ -1,6 +1,5 @@
 """Commands for those who work on nvo3 itself: `nvo3 ovs build` and `nvo3 test`."""
 
-import os
 import subprocess
 import sys
 import time
@@ -83,8 +82,8 @@ def _passes(name: str, command: tuple[str, ...]) -> bool:
 
 
 def _pytest(arguments: list[str]) -> int:
-    """Run pytest, in the user's directory when it gets paths; its summary stays the last thing on stdout."""
+    """Run pytest, in the user's directory where an argument is a path there; its summary comes last on stdout."""
     command = [sys.executable, "-m", "pytest", f"--rootdir={_CHECKOUT}", f"--config-file={_CHECKOUT}/pyproject.toml"]
-    directory = Path.cwd() if arguments else _CHECKOUT
-    environment = dict(os.environ, NVO3_CHECKOUT=str(_CHECKOUT))
-    return subprocess.run([*command, *arguments], cwd=directory, env=environment, check=False).returncode
+    has_paths = any(Path(argument.split("::")[0]).exists() for argument in arguments)
+    directory = Path.cwd() if has_paths else _CHECKOUT
+    return subprocess.run([*command, *arguments], cwd=directory, check=False).returncode

@@ -104,9 +104,14 @@ def _acquire(descriptor: int, name: str, progress: Progress) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "?"
-            progress.wait_note(f"waiting for process {holder}, which prepares {name} too")
+            progress.wait_note(_reason(os.pread(descriptor, 32, 0).decode(errors="replace").strip(), name))
             time.sleep(_LOCK_POLL_S)
+
+
+def _reason(holder: str, name: str) -> str:
+    if Path("/proc", holder or "?").exists():
+        return f"waiting for process {holder}, which prepares {name} too"
+    return f"waiting for the tools of a run that was killed to end ({name})"
 
 
 def discard_leftovers(parent: Path, key: str) -> None:

@@ -152,15 +152,9 @@ class _Build:
         return made
 
     def _check(self, prefix: Path, version: str) -> None:
-        daemon = prefix / "sbin" / "ovs-vswitchd"
-        try:
-            reply = subprocess.run([daemon, "--version"], check=False, capture_output=True, text=True).stdout
-        except OSError as error:
-            reply = str(error)
-        if version not in reply:
-            raise PrepareError(
-                f"the new ovs-vswitchd does not start ({reply.strip() or 'no output'}): see {self._progress.log.path}"
-            )
+        seen = _first_line_of([prefix / "sbin" / "ovs-vswitchd", "--version"])
+        if not seen.endswith(version):
+            raise PrepareError(f"the new ovs-vswitchd does not start ({seen}): see {self._progress.log.path}")
 
     def _tool(self, argv: list[str | Path], tree: Path, failure: str, on_line: tool.LineHandler | None = None) -> None:
         environment = tool.environment(PYTHON3="/usr/bin/python3")
@@ -174,3 +168,12 @@ class _Build:
                 )
                 raise ToolFailed(message, error.tail, error.log) from None
             raise
+
+
+def _first_line_of(argv: list[str | Path]) -> str:
+    """Return what a program says first, or why it says nothing."""
+    try:
+        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    except OSError as error:
+        return error.strerror or str(error)
+    return (done.stdout + done.stderr + f"\nexit status {done.returncode}").strip().splitlines()[0]

@@ -19,8 +19,9 @@ _AUTOTOOLS = re.compile(r"(\.am|\.ac|\.m4|(^|/)automake\.mk)$")
 _PATCHED_FILE = re.compile(r"^\+\+\+ (?:b/)?(\S+)", re.MULTILINE)
 
 
-def series(directory: Path = DIRECTORY) -> list[Path]:
+def series(directory: Path | None = None) -> list[Path]:
     """Return the patches in the order they apply.  Raises PrepareError for a line that names no file."""
+    directory = directory or DIRECTORY
     path = directory / "series"
     if not path.exists():
         return []
@@ -30,9 +31,7 @@ def series(directory: Path = DIRECTORY) -> list[Path]:
         if not name:
             continue
         if "/" in name or not (directory / name).is_file():
-            raise PrepareError(
-                f"{path}:{number}: {name!r} is no file in {directory}: correct the line or add the patch"
-            )
+            raise PrepareError(f"{path}:{number}: no file {name!r} stands beside it: correct the line or add the patch")
         patches.append(directory / name)
     return patches
 
@@ -43,8 +42,9 @@ def _files(directory: Path) -> list[Path]:
     return sorted(path.relative_to(top) for path in top.rglob("*") if path.is_file())
 
 
-def contents(directory: Path = DIRECTORY) -> Iterator[tuple[str, bytes]]:
+def contents(directory: Path | None = None) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of all that changes the build, for its key in the cache."""
+    directory = directory or DIRECTORY
     for patch in series(directory):
         yield patch.name, patch.read_bytes()
     for name in _files(directory):
@@ -52,11 +52,12 @@ def contents(directory: Path = DIRECTORY) -> Iterator[tuple[str, bytes]]:
         yield f"files/{name} {path.stat().st_mode & 0o111:o}", path.read_bytes()
 
 
-def apply(tree: Path, progress: Progress, lock: int, directory: Path = DIRECTORY) -> bool:
+def apply(tree: Path, progress: Progress, lock: int, directory: Path | None = None) -> bool:
     """Lay files/ over a source tree and apply the series; return whether `configure` must be made anew.
 
     Raises PrepareError that names the patch which does not apply.
     """
+    directory = directory or DIRECTORY
     patches = series(directory)
     names = _files(directory)
     for name in names:

@@ -97,33 +97,31 @@ def _from_own_lists(work: Path, progress: Progress) -> Path:
 
 
 def _mirrors() -> list[str]:
-    """Return the URIs of the machine's sources for its own release, Debian's own first.
+    """Return the URIs of the machine's sources for its own release, the likeliest first."""
+    codename = distribution.codename()
+    # Origin and label come from Release files, so a source whose lists were never fetched is listed without them only.
+    return mirrors_of(_index_targets(), codename) or mirrors_of(_index_targets("--no-release-info"), codename)
 
-    Origin and label come from a Release file, which a machine that never ran `apt-get update` lacks; what is not Debian
-    then fails the check of the signature.
-    """
-    reply = subprocess.run(
-        ["apt-get", "indextargets", "--format", _INDEX_FORMAT, "Created-By: Packages"],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    return mirrors_of(reply.stdout.splitlines(), distribution.codename())
+
+def _index_targets(*options: str) -> list[str]:
+    command = ["apt-get", "indextargets", *options, "--format", _INDEX_FORMAT, "Created-By: Packages"]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.splitlines()
 
 
 def mirrors_of(index_targets: Sequence[str], codename: str) -> list[str]:
-    """Choose mirrors from lines of `apt-get indextargets` in _INDEX_FORMAT; the best come first, none comes twice."""
+    """Choose mirrors from lines of `apt-get indextargets` in _INDEX_FORMAT; the likeliest come first, none comes twice.
+
+    A source of unknown origin may be no mirror of Debian; then its signature fails.
+    """
     ranked: dict[str, int] = {}
     for line in index_targets:
         site, release, code, component, origin, label = (line.split("\t") + [""] * 6)[:6]
         if component != "main" or codename not in (release, code) or site.startswith("cdrom:"):
             continue
-        # An unknown field stays unexpanded, as in `$(ORIGIN)`.
-        known = bool(origin) and not origin.startswith("$(")
-        if known and (origin, label) != ("Debian", "Debian"):
+        # A field that is not known stays unexpanded, as in `$(ORIGIN)`.
+        if not origin.startswith("$(") and (origin, label) != ("Debian", "Debian"):
             continue
-        rank = 0 if known else 1 if site.rstrip("/").endswith("debian") else 2
-        ranked[site] = min(rank, ranked.get(site, rank))
+        ranked[site] = 0 if site.rstrip("/").endswith("debian") else 1
     return sorted(ranked, key=lambda site: ranked[site])
 
 

@@ -24,6 +24,7 @@ _NETWORK_TROUBLE = re.compile(
     r"NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|Name or service not known|Temporary failure|timed out|"
     r"SSLError|Max retries exceeded|Connection refused|Network is unreachable"
 )
+_NOT_OFFERED = re.compile(r"Could not find a version that satisfies the requirement (\S+)")
 
 
 def ready() -> bool:
@@ -107,14 +108,15 @@ def _relocate(made: Path, final: Path) -> None:
 
 
 def _explained(failure: ToolFailed) -> PrepareError:
-    trouble = next((line for line in failure.tail if _NETWORK_TROUBLE.search(line)), "")
-    if not trouble:
+    """Turn a failure of pip into one that names the cause, where its output says so."""
+    output = "\n".join(failure.tail)
+    if _NETWORK_TROUBLE.search(output):
+        message = "the Python package index cannot be reached: check the network, pip's configuration and proxies"
+    elif absent := _NOT_OFFERED.search(output):
+        message = f"the Python package index has no {absent[1]} for this Python: check pip's configuration"
+    else:
         return failure
-    return ToolFailed(
-        "the Python package index cannot be reached: check the network, pip's configuration and proxies",
-        failure.tail,
-        failure.log,
-    )
+    return ToolFailed(message, failure.tail, failure.log)
 
 
 class _PipCounter:
