@@ -1,10 +1,11 @@
 """HTTP server of the API, on eventlet.
 
-No client can hold another up: connections are bounded in number, a request in the time and the size that it may take
-to arrive, an answer in the time that each part may take to be read.  eventlet.wsgi does the protocol; its own accept
-loop ends on errors such as a lack of file descriptors, so ours replaces it.
+No client can hold another up: connections are bounded in number, a request in the time and the size that it may take to
+arrive, an answer in the time that each part may take to be read.  eventlet.wsgi does the protocol; its own accept loop
+ends on errors such as a lack of file descriptors, so ours replaces it.
 """
 
+import contextlib
 import logging
 import socket
 from typing import Any
@@ -46,15 +47,18 @@ class _Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         return ""
 
     def parse_request(self) -> bool:
+        self._unread = False
         complete = False
         with eventlet.timeout.Timeout(_HEAD_S, False):
             complete = bool(super().parse_request())
-        if not complete or self._is_too_long():
+        if not complete:
             self.close_connection = True
+        elif self._is_too_long():
+            self._close()
         return complete
 
     def _is_too_long(self) -> bool:
-        """Tell whether the body is one that the application refuses to read to its end."""
+        """Tell whether the body may be one that the application refuses to read to its end."""
         length = self.headers.get("content-length", "0")
         return "transfer-encoding" in self.headers or (length.isdigit() and int(length[:20]) > BODY_MAX)
 
@@ -66,18 +70,20 @@ class _Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
 
     def _close(self) -> None:
         self.close_connection = True
+        self._unread = True
 
     def finish(self) -> None:
-        """Take in what the client still sends, within bounds: it would lose the answer to a reset otherwise (RFC 9112, 9.6)."""
-        with eventlet.timeout.Timeout(_DRAIN_S, False):
-            try:
-                self.wfile.flush()
-                self.connection.shutdown(socket.SHUT_WR)
-                while self.connection.recv(1 << 16):
-                    pass
-            except (OSError, ValueError):
-                pass
+        if getattr(self, "_unread", False):
+            self._drain()
         super().finish()
+
+    def _drain(self) -> None:
+        """Take in what the client still sends, within bounds: else a reset may cost it the answer (RFC 9112, 9.6)."""
+        with eventlet.timeout.Timeout(_DRAIN_S, False), contextlib.suppress(OSError, ValueError):
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_WR)
+            while self.connection.recv(1 << 16):
+                pass
 
 
 class HttpServer:
@@ -112,7 +118,7 @@ class HttpServer:
             self._thread = None
         self._socket.close()
         for thread in list(self._pool.coroutines_running):
-            thread.kill()
+            eventlet.kill(thread)
 
     def _accept(self) -> None:
         while True:
@@ -140,7 +146,8 @@ class HttpServer:
 def _listen(host: str, port: int) -> Any:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return eventlet.listen(address[:2] if family == socket.AF_INET else address, family=family, backlog=_BACKLOG)
+        # Not SO_REUSEPORT, eventlet's default: with it a second controller would get every other request.
+        return eventlet.listen(address, family, _BACKLOG, reuse_port=False)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError("wsapi-host/wsapi-port", f"the API cannot listen on {host}:{port}: {reason}", port) from None
