@@ -11,6 +11,7 @@ is not what nobody wants.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from typing import Any
 from uuid import UUID
 
@@ -276,20 +277,21 @@ class Controller:
         before = self.inventory.hosts[hypervisor].view
         if view == before:
             return
-        heirs = {ip for ip in (before.vtep_ip, view.vtep_ip) if ip is not None}
-        vteps = self._vteps(heirs)
+        ips = {ip for ip in (before.vtep_ip, view.vtep_ip) if ip is not None}
+        vteps_before = self._vteps(ips)
         changed = self.inventory.set_view(hypervisor, view)
-        if (before.vtep_ip, before.tunnels, before.patch_ofport) != (view.vtep_ip, view.tunnels, view.patch_ofport):
+        vteps = self._vteps(ips)
+        moved = {h for h in vteps_before.keys() | vteps.keys() if vteps_before.get(h) != vteps.get(h)}
+        if (before.tunnels, before.patch_ofport) != (view.tunnels, view.patch_ofport):
             self._mark(hypervisor, compose.TUNNELS)
-            vteps[hypervisor] = None
-        vteps.update({h: ip for h, ip in self._vteps(heirs).items() if vteps.get(h, ...) != ip})
-        for other in vteps:
+            moved.add(hypervisor)
+        for other in moved:
             self._mark_paths(other)
         for port in changed:
             self._rebind(port)
 
-    def _vteps(self, ips: set[Any]) -> dict[UUID, Any]:
-        """Hypervisors that claim one of these addresses, and what each of them may use."""
+    def _vteps(self, ips: set[IPv4Address]) -> dict[UUID, IPv4Address | None]:
+        """Hypervisors that claim one of these addresses, and what each of them may use: an address has one owner."""
         hosts = self.inventory.hosts
         return {h: self.inventory.vtep_ip(h) for h, host in hosts.items() if host.view.vtep_ip in ips}
 

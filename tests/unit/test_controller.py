@@ -1,0 +1,340 @@
+"""The core: events in, effects out, and how much it computes for a change."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_address
+from uuid import UUID, uuid4
+
+from nvo3.controller import (
+    RETRY_S,
+    SETTLE_S,
+    ChangeFlows,
+    ConfigurePatch,
+    ConnectHypervisor,
+    Controller,
+    DisconnectHypervisor,
+    Effect,
+    SyncSwitch,
+)
+from nvo3.model.event import (
+    FlowsConfirmed,
+    FlowsRefused,
+    HypervisorChanged,
+    NorthboundChanged,
+    SwitchConnected,
+    SwitchDisconnected,
+    Tick,
+)
+from nvo3.model.ids import Dpid, Mac, Vni, dpid_of
+from nvo3.model.logical import NONE, Network, Port, Settings, Tenant
+from nvo3.model.physical import Hypervisor, HypervisorView, Vport
+from nvo3.pipeline.flow import Field, Output, SetField, Table
+
+TUNNELS = (("vxlan", 65001), ("geneve", 65002))
+
+
+class System:
+    """A controller with hypervisors whose switches confirm at once."""
+
+    def __init__(self, n_hypervisors: int = 2, tunnels: tuple[tuple[str, int], ...] = TUNNELS) -> None:
+        self.core = Controller()
+        self.now = 0.0
+        self.tenant = Tenant(uuid4(), "red")
+        self.network = Network(uuid4(), self.tenant.uuid, "web", Vni(5001))
+        self.hypervisors = [Hypervisor(uuid4(), f"hv{i}", f"tcp:192.0.2.{i + 1}:6640") for i in range(n_hypervisors)]
+        self.views = {h.uuid: HypervisorView(IPv4Address(f"192.0.2.{i + 1}"), tunnels, None, ()) for i, h in enumerate(self.hypervisors)}
+        self.do(NorthboundChanged((self.tenant, self.network, *self.hypervisors)))
+        for hypervisor in self.hypervisors:
+            self.do(HypervisorChanged(hypervisor.uuid, True, self.views[hypervisor.uuid]))
+            self.do(SwitchConnected(dpid_of(hypervisor.uuid)))
+
+    def do(self, event) -> list[Effect]:
+        effects = self.core.handle(event, self.now)
+        for effect in effects:
+            if isinstance(effect, ChangeFlows):
+                self.core.handle(FlowsConfirmed(effect.dpid, effect.epoch), self.now)
+            if isinstance(effect, SyncSwitch):
+                _, epoch = self.core.desired_flows(effect.dpid)
+                self.core.handle(FlowsConfirmed(effect.dpid, epoch), self.now)
+        return effects
+
+    def port(self, n: int, network: Network | None = None) -> Port:
+        return Port(uuid4(), (network or self.network).uuid, f"p{n}", Mac(f"02:00:00:00:{n >> 8:02x}:{n & 255:02x}"))
+
+    def plug(self, hypervisor: int, port: Port, ofport: int) -> list[Effect]:
+        row = self.hypervisors[hypervisor]
+        view = self.views[row.uuid]
+        others = tuple(v for v in view.vports if v.port != port.uuid)
+        self.views[row.uuid] = replace(view, vports=(*others, Vport(port.uuid, f"v{ofport}", ofport)))
+        return self.do(HypervisorChanged(row.uuid, True, self.views[row.uuid]))
+
+    def unplug(self, hypervisor: int, port: Port) -> list[Effect]:
+        row = self.hypervisors[hypervisor]
+        view = self.views[row.uuid]
+        self.views[row.uuid] = replace(view, vports=tuple(v for v in view.vports if v.port != port.uuid))
+        return self.do(HypervisorChanged(row.uuid, True, self.views[row.uuid]))
+
+    def change(self, row, **values):
+        changed = replace(row, **values)
+        self.do(NorthboundChanged((changed,)))
+        return changed
+
+    def flows(self, hypervisor: int, table: Table) -> list:
+        return [f for f in self.core.bridges[self.hypervisors[hypervisor].uuid].table if f.key.table == table]
+
+    def tunnel_ports(self, hypervisor: int) -> set[int]:
+        """The tunnel ports that unicast of the network leaves a hypervisor by."""
+        return {a.port for f in self.flows(hypervisor, Table.L2) for a in f.actions if isinstance(a, Output)}
+
+
+def changed(effects: list[Effect]) -> dict[Dpid, ChangeFlows]:
+    return {e.dpid: e for e in effects if isinstance(e, ChangeFlows)}
+
+
+def test_a_start_connects_every_hypervisor() -> None:
+    core = Controller()
+    rows = [Hypervisor(uuid4(), f"hv{i}", "tcp:192.0.2.1:6640") for i in range(2)]
+    effects = core.handle(NorthboundChanged(tuple(rows)), 0.0)
+    assert [e.hypervisor for e in effects if isinstance(e, ConnectHypervisor)] == rows
+
+
+def test_no_switch_is_touched_before_every_hypervisor_has_reported() -> None:
+    core = Controller()
+    rows = [Hypervisor(uuid4(), f"hv{i}", "tcp:192.0.2.1:6640") for i in range(2)]
+    core.handle(NorthboundChanged(tuple(rows)), 10.0)
+    assert core.handle(SwitchConnected(dpid_of(rows[0].uuid)), 10.1) == []
+    view = HypervisorView(IPv4Address("192.0.2.1"), TUNNELS, None, ())
+    assert core.handle(HypervisorChanged(rows[0].uuid, True, view), 10.2) == []
+    effects = core.handle(HypervisorChanged(rows[1].uuid, False, None, "refused"), 10.3)
+    assert effects == [SyncSwitch(dpid_of(rows[0].uuid))]
+
+
+def test_a_silent_hypervisor_holds_the_others_up_for_a_bounded_time() -> None:
+    core = Controller()
+    rows = [Hypervisor(uuid4(), f"hv{i}", "tcp:192.0.2.1:6640") for i in range(2)]
+    core.handle(NorthboundChanged(tuple(rows)), 10.0)
+    core.handle(SwitchConnected(dpid_of(rows[0].uuid)), 10.1)
+    assert core.handle(Tick(), 10.0 + SETTLE_S - 0.01) == []
+    assert core.handle(Tick(), 10.0 + SETTLE_S) == [SyncSwitch(dpid_of(rows[0].uuid))]
+
+
+def test_an_added_port_costs_its_own_hypervisors_only() -> None:
+    system = System(n_hypervisors=6)
+    for n in range(200):
+        port = system.port(n)
+        system.do(NorthboundChanged((port,)))
+        system.plug(n % 4, port, n + 1)  # hypervisors 4 and 5 do not host the network
+    before = system.core.n_computed
+    port = system.port(900)
+    effects = system.do(NorthboundChanged((port,))) + system.plug(1, port, 900)
+    hosts = {dpid_of(h.uuid) for h in system.hypervisors[:4]}
+    assert set(changed(effects)) <= hosts
+    # Three parts (local, remote, answers) on each of four hypervisors, twice, and one flood flow.
+    assert system.core.n_computed - before <= 4 * 3 * 2 + 1
+    n_flows = sum(len(e.adds) for e in changed(effects).values())
+    assert n_flows < 20
+
+
+def test_one_event_changes_a_bridge_once() -> None:
+    system = System()
+    ports = [system.port(n) for n in range(50)]
+    system.plug(0, ports[0], 1)
+    effects = system.do(NorthboundChanged(tuple(ports)))
+    assert [e.dpid for e in effects if isinstance(e, ChangeFlows)] == [dpid_of(system.hypervisors[0].uuid)]
+
+
+def test_auto_takes_the_best_that_both_ends_offer() -> None:
+    system = System()
+    port_a, port_b = system.port(1), system.port(2)
+    system.do(NorthboundChanged((port_a, port_b)))
+    system.plug(0, port_a, 1)
+    system.plug(1, port_b, 1)
+    assert system.tunnel_ports(0) == {65002}
+    weak = system.hypervisors[1].uuid
+    system.views[weak] = replace(system.views[weak], tunnels=(("vxlan", 65001),))
+    system.do(HypervisorChanged(weak, True, system.views[weak]))
+    assert system.tunnel_ports(0) == system.tunnel_ports(1) == {65001}
+
+
+def test_settings_change_the_order_of_auto() -> None:
+    system = System()
+    port_a, port_b = system.port(1), system.port(2)
+    system.do(NorthboundChanged((port_a, port_b)))
+    system.plug(0, port_a, 1)
+    system.plug(1, port_b, 1)
+    system.do(NorthboundChanged((Settings(("vxlan", "geneve")),)))
+    assert system.tunnel_ports(0) == {65001}
+
+
+def test_change_of_encapsulation_leaves_what_is_admitted_alone() -> None:
+    system = System()
+    port_a, port_b = system.port(1), system.port(2)
+    system.do(NorthboundChanged((port_a, port_b)))
+    system.plug(0, port_a, 1)
+    system.plug(1, port_b, 1)
+    admitted = system.flows(0, Table.ADMIT)
+    effects = system.do(NorthboundChanged((replace(system.network, encapsulation="vxlan"),)))
+    assert system.tunnel_ports(0) == {65001}
+    assert system.flows(0, Table.ADMIT) == admitted
+    assert all(not e.deletes for e in changed(effects).values())
+
+
+def test_named_encapsulation_that_a_hypervisor_lacks_reaches_nobody_there() -> None:
+    system = System()
+    port_a, port_b = system.port(1), system.port(2)
+    system.do(NorthboundChanged((port_a, port_b, replace(system.network, encapsulation="gre"))))
+    system.plug(0, port_a, 1)
+    system.plug(1, port_b, 1)
+    assert system.tunnel_ports(0) == set()
+
+
+def test_gre_carries_the_vni_as_nvgre_does() -> None:
+    system = System(tunnels=(("gre", 65003),))
+    port_a, port_b = system.port(1), system.port(2)
+    system.do(NorthboundChanged((port_a, port_b)))
+    system.plug(0, port_a, 1)
+    system.plug(1, port_b, 1)
+    keys = {a.value for f in system.flows(0, Table.L2) for a in f.actions if isinstance(a, SetField) and a.field is Field.TUN_ID}
+    assert keys == {5001 << 8}
+
+
+def test_a_port_moves_when_it_is_plugged_in_elsewhere_and_not_when_it_is_unplugged() -> None:
+    system = System()
+    port_a, port_b = system.port(1), system.port(2)
+    system.do(NorthboundChanged((port_a, port_b)))
+    system.plug(0, port_a, 1)
+    system.plug(0, port_b, 2)
+    assert changed(system.plug(1, port_b, 7))
+    assert system.core.inventory.binding(port_b.uuid).hypervisor == system.hypervisors[1].uuid
+    assert system.tunnel_ports(0) == {65002}
+    assert not changed(system.unplug(0, port_b))
+    assert system.core.inventory.binding(port_b.uuid).hypervisor == system.hypervisors[1].uuid
+
+
+def test_a_deleted_port_leaves_no_flow_behind() -> None:
+    system = System()
+    empty = [list(system.core.bridges[h.uuid].table) for h in system.hypervisors]
+    ports = [system.port(n) for n in range(4)]
+    system.do(NorthboundChanged(tuple(ports)))
+    for n, port in enumerate(ports):
+        system.plug(n % 2, port, n + 1)
+    system.do(NorthboundChanged(deleted=(("network", system.network.uuid), *(("port", p.uuid) for p in ports))))
+    assert [list(system.core.bridges[h.uuid].table) for h in system.hypervisors] == empty
+
+
+def test_a_network_that_takes_over_a_vni_in_the_same_change_keeps_its_flows() -> None:
+    system = System()
+    old, new_network = system.port(1), Network(uuid4(), system.tenant.uuid, "new", Vni(5001))
+    new = system.port(1, new_network)
+    system.plug(0, old, 1)
+    system.plug(0, new, 2)
+    system.do(NorthboundChanged((old,)))
+    gone = (("network", system.network.uuid), ("port", old.uuid))
+    effects = system.do(NorthboundChanged((new_network, new), gone))
+    (change,) = changed(effects).values()
+    keys = {f.key for f in system.core.bridges[system.hypervisors[0].uuid].table}
+    assert not keys & set(change.deletes)
+    assert system.flows(0, Table.OUTPUT)[0].owner == new.uuid
+
+
+def test_two_hypervisors_with_one_vtep_address_do_not_share_it() -> None:
+    system = System()
+    port_a, port_b = system.port(1), system.port(2)
+    system.do(NorthboundChanged((port_a, port_b)))
+    system.plug(0, port_a, 1)
+    system.plug(1, port_b, 1)
+    thief = system.hypervisors[1].uuid
+    good = system.views[thief]
+    system.do(HypervisorChanged(thief, True, replace(good, vtep_ip=IPv4Address("192.0.2.1"))))
+    assert system.core.inventory.vtep_ip(thief) is None
+    assert system.tunnel_ports(0) == set()
+    system.do(HypervisorChanged(thief, True, good))
+    assert system.tunnel_ports(0) == {65002}
+
+
+def test_a_lost_database_takes_nothing_away() -> None:
+    system = System()
+    port_a, port_b = system.port(1), system.port(2)
+    system.do(NorthboundChanged((port_a, port_b)))
+    system.plug(0, port_a, 1)
+    system.plug(1, port_b, 1)
+    assert system.do(HypervisorChanged(system.hypervisors[1].uuid, False, None, "connection lost")) == []
+    assert system.tunnel_ports(0) == {65002}
+
+
+def test_a_refused_change_is_tried_again_from_the_start() -> None:
+    system = System()
+    dpid = dpid_of(system.hypervisors[0].uuid)
+    system.now = 100.0
+    assert system.do(FlowsRefused(dpid, "bad action")) == []
+    assert not system.core.is_realized(system.hypervisors[0].uuid, system.core.epoch)
+    assert system.do(Tick()) == []
+    system.now = 100.0 + RETRY_S
+    assert system.do(Tick()) == [SyncSwitch(dpid)]
+
+
+def test_realized_means_confirmed() -> None:
+    system = System()
+    first = system.hypervisors[0].uuid
+    port = system.port(1)
+    system.do(NorthboundChanged((port,)))
+    row = replace(system.views[first], vports=(Vport(port.uuid, "v1", 1),))
+    (change,) = changed(system.core.handle(HypervisorChanged(first, True, row), 0.0)).values()
+    assert list(system.core.unrealized(system.core.epoch)) == [first]
+    system.core.handle(FlowsConfirmed(change.dpid, change.epoch), 0.0)
+    assert list(system.core.unrealized(system.core.epoch)) == []
+
+
+def test_changes_while_a_switch_is_away_wait_for_its_return() -> None:
+    system = System()
+    dpid = dpid_of(system.hypervisors[0].uuid)
+    system.do(SwitchDisconnected(dpid))
+    port = system.port(1)
+    assert not changed(system.do(NorthboundChanged((port,))) + system.plug(0, port, 1))
+    assert system.do(SwitchConnected(dpid)) == [SyncSwitch(dpid)]
+    flows, _ = system.core.desired_flows(dpid)
+    assert any(f.owner == port.uuid for f in flows)
+
+
+def test_flat_network_asks_for_the_patch_and_uses_it() -> None:
+    system = System()
+    port_a, port_b = system.port(1), system.port(2)
+    system.do(NorthboundChanged((port_a, port_b)))
+    system.plug(0, port_a, 1)
+    system.plug(1, port_b, 1)
+    effects = system.do(NorthboundChanged((replace(system.network, encapsulation=NONE),)))
+    assert {(e.hypervisor, e.wanted) for e in effects if isinstance(e, ConfigurePatch)} == {(h.uuid, True) for h in system.hypervisors}
+    assert not system.core.is_realized(system.hypervisors[0].uuid, 0)
+    for hypervisor in system.hypervisors:
+        system.views[hypervisor.uuid] = replace(system.views[hypervisor.uuid], patch_ofport=65000)
+        system.do(HypervisorChanged(hypervisor.uuid, True, system.views[hypervisor.uuid]))
+    assert system.tunnel_ports(0) == {65000}
+    effects = system.do(NorthboundChanged((replace(system.network, encapsulation="auto"),)))
+    assert {e.wanted for e in effects if isinstance(e, ConfigurePatch)} == {False}
+
+
+def test_a_removed_hypervisor_is_let_go_and_forgotten_by_the_others() -> None:
+    system = System()
+    port_a, port_b = system.port(1), system.port(2)
+    system.do(NorthboundChanged((port_a, port_b)))
+    system.plug(0, port_a, 1)
+    system.plug(1, port_b, 1)
+    gone = system.hypervisors[1].uuid
+    effects = system.do(NorthboundChanged(deleted=(("hypervisor", gone),)))
+    assert DisconnectHypervisor(gone) in effects
+    assert system.tunnel_ports(0) == set() and not system.flows(0, Table.ADMIT)
+    assert system.do(SwitchConnected(dpid_of(gone))) == []
+
+
+def test_an_unknown_switch_is_ignored() -> None:
+    assert System().do(SwitchConnected(dpid_of(UUID(int=7)))) == []
+
+
+def test_addresses_are_answered_on_every_hypervisor_of_the_network_before_the_port_is_plugged_in() -> None:
+    system = System()
+    here = system.port(1)
+    system.do(NorthboundChanged((here,)))
+    system.plug(0, here, 1)
+    absent = replace(system.port(2), addresses=(ip_address("10.0.0.2"),))
+    system.do(NorthboundChanged((absent,)))
+    answers = [f for f in system.flows(0, Table.ANSWER) if f.owner == absent.uuid]
+    assert len(answers) == 2 and not [f for f in system.flows(1, Table.ANSWER) if f.owner == absent.uuid]
