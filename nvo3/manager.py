@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -18,6 +19,7 @@ from typing import Any
 
 # os-ken's default hub, native threads, loses disconnected switches and leaks a thread for each.  It is chosen at the first import.
 os.environ["OSKEN_HUB_TYPE"] = "eventlet"
+warnings.filterwarnings("ignore", message="\\s*Eventlet is deprecated")  # it is, and os-ken has nothing better yet
 
 import nvo3  # noqa: E402
 
@@ -89,6 +91,10 @@ def _register_options(conf: Any, cfg: Any) -> None:
 
 def _parse(conf: Any, cfg: Any, argv: Sequence[str]) -> list[str]:
     """Parse the options; those of our own apps are known before the apps are loaded."""
+    # app_manager comes first, or os-ken's imports go round in a circle; the other two register options.
+    from os_ken.base import app_manager  # noqa: F401, I001
+    from os_ken.controller import controller, ofp_handler  # noqa: F401
+
     from nvo3 import options
 
     _register_options(conf, cfg)

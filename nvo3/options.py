@@ -12,6 +12,8 @@ def register(conf: Any) -> None:
     """Register all options; harmless when called again."""
     from os_ken import cfg
 
+    if "nvo3_db" in conf:
+        return
     conf.register_cli_opts(
         [
             cfg.StrOpt("wsapi-host", default="127.0.0.1", help="address of the REST API; it has no authentication"),
