@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from nvo3.api.client import ApiUnreachable, Client
+from nvo3.api.client import ApiError, ApiUnreachable, Client
 from nvo3.lab import ovs, process, system
 from nvo3.lab.errors import DaemonFailed
 from nvo3.lab.place import API_HOST, Place
@@ -12,6 +12,7 @@ from nvo3.lab.process import Process
 
 ROLE = "controller"
 _START_S = 30.0
+_UNAVAILABLE = 503  # it serves, but its database does not yet
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -53,9 +54,12 @@ def await_api(place: Place, started: Process, directory: Path) -> None:
 
         def answers() -> bool:
             try:
-                return bool(client.get("/v1/hypervisors") is not None)
-            except ApiUnreachable:
-                return False
+                client.get("/v1/hypervisors")
+            except ApiError as error:
+                if isinstance(error, ApiUnreachable) or error.status == _UNAVAILABLE:
+                    return False
+                raise
+            return True
 
         done = system.wait_until(lambda: answers() or not process.is_alive(started), _START_S)
     if not process.is_alive(started):
