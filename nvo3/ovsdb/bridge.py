@@ -71,11 +71,10 @@ class _Writer:
                 setattr(row, name, value)
                 self.changed = True
 
-    def merge(self, row: Any, column: str, **entries: str) -> None:
+    def merge(self, row: Any, column: str, entries: dict[str, str]) -> None:
         for key, value in entries.items():
-            name = key.replace("_", "-")
-            if getattr(row, column).get(name) != value:
-                row.setkey(column, name, value)
+            if getattr(row, column).get(key) != value:
+                row.setkey(column, key, value)
                 self.changed = True
 
     def add_port(self, bridge: Any, name: str, **columns: Any) -> None:
@@ -102,12 +101,12 @@ def ensure(txn: ovs.db.idl.Transaction, root: Any, wanted: Wanted) -> bool:
     writer = _Writer(txn)
     bridge = find(root.bridges, BRIDGE)
     if bridge is None:
-        bridge = _create_bridge(writer, root)
+        bridge = _create_bridge(writer, root, wanted)
     elif OWNER not in bridge.external_ids and any(c.target != wanted.controller for c in bridge.controller):
         targets = ", ".join(c.target for c in bridge.controller)
         raise NotOurs(f"{BRIDGE} exists and is controlled by {targets}")
-    writer.merge(bridge, "external_ids", nvo3="true")
-    writer.merge(bridge, "other_config", datapath_id=f"{wanted.dpid:016x}", disable_in_band="true")
+    writer.merge(bridge, "external_ids", {OWNER: "true"})
+    writer.merge(bridge, "other_config", _other_config(wanted))
     writer.assign(bridge, datapath_type="netdev", fail_mode=["secure"])
     _ensure_controller(writer, bridge, wanted.controller)
     for encapsulation in offered(root):
@@ -122,20 +121,38 @@ def ensure(txn: ovs.db.idl.Transaction, root: Any, wanted: Wanted) -> bool:
     return writer.changed
 
 
-def _create_bridge(writer: _Writer, root: Any) -> Any:
-    bridge = writer.insert("Bridge", name=BRIDGE)
+def _other_config(wanted: Wanted) -> dict[str, str]:
+    return {"datapath-id": f"{wanted.dpid:016x}", "disable-in-band": "true"}
+
+
+def _create_bridge(writer: _Writer, root: Any, wanted: Wanted) -> Any:
+    # A row that is not in the database yet has the columns that were written, and no others to read.
     interface = writer.insert("Interface", name=BRIDGE, type="internal")
-    bridge.ports = [writer.insert("Port", name=BRIDGE, interfaces=[interface])]
+    bridge = writer.insert(
+        "Bridge",
+        name=BRIDGE,
+        datapath_type="netdev",
+        fail_mode=["secure"],
+        ports=[writer.insert("Port", name=BRIDGE, interfaces=[interface])],
+        controller=[],
+        external_ids={OWNER: "true"},
+        other_config=_other_config(wanted),
+    )
     root.addvalue("bridges", bridge)
     return bridge
 
 
 def _ensure_controller(writer: _Writer, bridge: Any, target: str) -> None:
+    settings = {
+        "connection_mode": ["out-of-band"],
+        "max_backoff": [_MAX_BACKOFF_MS],
+        "inactivity_probe": [_PROBE_MS],
+    }
     row = bridge.controller[0] if len(bridge.controller) == 1 else None
     if row is None or row.target != target:
-        row = writer.insert("Controller", target=target)
-        bridge.controller = [row]
-    writer.assign(row, connection_mode=["out-of-band"], max_backoff=[_MAX_BACKOFF_MS], inactivity_probe=[_PROBE_MS])
+        bridge.controller = [writer.insert("Controller", target=target, **settings)]
+    else:
+        writer.assign(row, **settings)
 
 
 def _ensure_patch(writer: _Writer, root: Any, bridge: Any, wanted: bool) -> None:
