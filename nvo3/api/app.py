@@ -1,7 +1,5 @@
 """The WSGI application: routes, errors and `/openapi.json` in one."""
 
-from typing import Any
-
 from flask import Request
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
@@ -19,13 +17,6 @@ _DESCRIPTION = (
     "Network virtualization overlays on Open vSwitch.  Errors are application/problem+json (RFC 9457) and name the "
     "field, the value and the limit."
 )
-_PROBLEMS = {
-    400: "A value is wrong",
-    404: "A name does not exist",
-    409: "Taken, or in use",
-    503: "The database is not reachable",
-    504: "The change is stored, but not in force in time",
-}
 
 
 class _App(OpenAPI):
@@ -37,7 +28,6 @@ def create_app(northbound: Northbound, plane: ControlPlane) -> _App:
     app = _App(
         "nvo3",
         info=Info(title="nvo3", version=nvo3.__version__, description=_DESCRIPTION),
-        responses={str(status): _documented(text) for status, text in _PROBLEMS.items()},
         validation_error_status=400,
         validation_error_model=ProblemItem,
         validation_error_callback=problem.of_validation,
@@ -52,11 +42,6 @@ def create_app(northbound: Northbound, plane: ControlPlane) -> _App:
     app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi")
     app.add_url_rule("/healthz", view_func=lambda: _health(northbound), endpoint="health")
     return app
-
-
-def _documented(text: str) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{ProblemItem.__name__}"}
-    return {"description": text, "content": {problem.CONTENT_TYPE: {"schema": reference}}}
 
 
 def _health(northbound: Northbound) -> dict[str, str]:

@@ -5,10 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
 from nvo3.api.plane import ControlPlane
-from nvo3.api.problem import Problem
+from nvo3.api.problem import Problem, documented
 from nvo3.api.schema import ChangeQuery
 from nvo3.ovsdb.northbound import Northbound
 from nvo3.ovsdb.view import View
@@ -56,6 +58,11 @@ def unconfirmed(hypervisors: tuple[str, ...]) -> list[dict[str, Any]]:
         {"field": "hypervisor", "value": name, "limit": None, "message": f"{name} has not confirmed the change"}
         for name in hypervisors
     ]
+
+
+def new_blueprint(name: str, tag: str) -> APIBlueprint:
+    """Return an empty set of routes, described by `tag` in /openapi.json."""
+    return APIBlueprint(name, __name__, abp_tags=[Tag(name=tag)], abp_responses=documented())
 
 
 def answer(item: BaseModel) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from uuid import UUID
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
-from nvo3.api.backend import Answer, Backend, answer, answer_list, created, deleted
+from nvo3.api.backend import Answer, Backend, answer, answer_list, created, deleted, new_blueprint
 from nvo3.api.client import item_path
 from nvo3.api.schema import (
     ChangeQuery,
@@ -25,7 +24,7 @@ from nvo3.ovsdb import command
 
 def blueprint(backend: Backend) -> APIBlueprint:
     """Return the routes."""
-    routes = APIBlueprint("hypervisor", __name__, abp_tags=[Tag(name="hypervisors")])
+    routes = new_blueprint("hypervisor", "hypervisors")
     northbound = backend.northbound
 
     def item_of(hypervisor: Hypervisor) -> HypervisorItem:

@@ -6,9 +6,8 @@ from uuid import UUID
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
-from nvo3.api.backend import Answer, Backend, answer, answer_list, created, deleted
+from nvo3.api.backend import Answer, Backend, answer, answer_list, created, deleted, new_blueprint
 from nvo3.api.client import item_path
 from nvo3.api.problem import Problem
 from nvo3.api.schema import (
@@ -34,7 +33,7 @@ _COUNTERS_S = 5.0  # how long the switch may take
 
 def blueprint(backend: Backend) -> APIBlueprint:
     """Return the routes."""
-    routes = APIBlueprint("port", __name__, abp_tags=[Tag(name="ports")])
+    routes = new_blueprint("port", "ports")
     northbound = backend.northbound
 
     def item_of(port: Port) -> PortItem:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import NotFound as HttpNotFound
 
 from nvo3.api import schema
 from nvo3.model.errors import ConfigError, Conflict, NotFound, Nvo3Error, Unavailable
@@ -16,6 +17,15 @@ from nvo3.model.errors import ConfigError, Conflict, NotFound, Nvo3Error, Unavai
 LOG = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
+
+# For /openapi.json.
+_DOCUMENTED = {
+    400: "A value is wrong",
+    404: "A name does not exist",
+    409: "Taken, or in use",
+    503: "The database is not reachable",
+    504: "The change is stored, but not in force in time",
+}
 
 _VALUE_MAX = 200  # characters of a value given that an answer repeats
 _ERRORS_MAX = 20
@@ -97,6 +107,15 @@ def of_validation(error: ValidationError) -> Response:
     return response(400, _line(line), found)
 
 
+def documented() -> dict[str | int | HTTPStatus, type[BaseModel] | dict[Any, Any] | None]:
+    """Return the problem documents that every operation may answer with, for its description."""
+    reference = {"$ref": f"#/components/schemas/{schema.ProblemItem.__name__}"}
+    return {
+        status: {"description": text, "content": {CONTENT_TYPE: {"schema": reference}}}
+        for status, text in _DOCUMENTED.items()
+    }
+
+
 def register(app: Flask) -> None:
     """Have the application answer every error with a problem document."""
     app.register_error_handler(Problem, lambda error: error.response)
@@ -107,10 +126,15 @@ def register(app: Flask) -> None:
 
 def _of_http(error: HTTPException) -> Response:
     """Return the document for what the framework found: unknown paths, methods, content types."""
-    if error.response is not None and error.code is None:
-        return error.response  # type: ignore[return-value]  # a finished answer that was raised
-    headers = {"Allow": ", ".join(sorted(allowed))} if (allowed := getattr(error, "valid_methods", None)) else {}
-    return response(error.code or 500, _line(error.description or error.name), headers=headers)
+    if error.code is None and isinstance(error.response, Response):
+        return error.response  # a finished answer that was raised
+    detail, headers = error.description or error.name, {}
+    if isinstance(error, HttpNotFound):
+        detail = f"there is no {request.path}"
+    elif isinstance(error, MethodNotAllowed):
+        headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+        detail = f"{request.method} is not allowed for {request.path}; allowed are: {headers['Allow']}"
+    return response(error.code or 500, _line(detail), headers=headers)
 
 
 def _of_unexpected(error: Exception) -> Response:

@@ -3,16 +3,15 @@
 from typing import Any
 
 from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
-from nvo3.api.backend import Backend, answer
+from nvo3.api.backend import Backend, answer, new_blueprint
 from nvo3.api.schema import ChangeQuery, NoQuery, SettingsItem, SettingsPatch
 from nvo3.ovsdb import command
 
 
 def blueprint(backend: Backend) -> APIBlueprint:
     """Return the routes."""
-    routes = APIBlueprint("settings", __name__, abp_tags=[Tag(name="settings")])
+    routes = new_blueprint("settings", "settings")
 
     @routes.get("/v1/settings", responses={200: SettingsItem})
     def show_settings(query: NoQuery) -> dict[str, Any]:

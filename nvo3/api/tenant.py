@@ -4,9 +4,8 @@ from typing import Any
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
-from nvo3.api.backend import Answer, Backend, answer, answer_list, created, deleted
+from nvo3.api.backend import Answer, Backend, answer, answer_list, created, deleted, new_blueprint
 from nvo3.api.client import item_path
 from nvo3.api.schema import ChangeQuery, NoQuery, TenantCreate, TenantItem, TenantList, TenantPatch, TenantPath
 from nvo3.ovsdb import command
@@ -14,7 +13,7 @@ from nvo3.ovsdb import command
 
 def blueprint(backend: Backend) -> APIBlueprint:
     """Return the routes."""
-    routes = APIBlueprint("tenant", __name__, abp_tags=[Tag(name="tenants")])
+    routes = new_blueprint("tenant", "tenants")
     northbound = backend.northbound
 
     @routes.get("/v1/tenants", responses={200: TenantList})

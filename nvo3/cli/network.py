@@ -1,0 +1,132 @@
+"""`nvo3 network …`"""
+
+from typing import Annotated, Any
+
+import typer
+
+from nvo3.cli import common
+from nvo3.cli.common import Api, Output, OutputAs, Timeout, Wait
+
+app = common.new_group("Networks, the L2 overlays of tenants.")
+
+_FORM = "TENANT/NETWORK"
+Path = Annotated[str, typer.Argument(metavar=_FORM, help="Names of the tenant and of the network.")]
+Vni = Annotated[int | None, typer.Option(help="VXLAN network identifier, 1 to 16777215.")]
+Encapsulation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="auto: the best that each pair of hypervisors shares; geneve, vxlan or gre; none: flat."
+    ),
+]
+Mtu = Annotated[int | None, typer.Option(metavar="BYTES", help="Bytes of IP that guests may send, 1280 to 65000.")]
+Pool = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PREFIX", help="Where addresses come from, as 10.0.0.0/24 or fd00::/64.  Can be repeated."),
+]
+
+
+def _path(network: str) -> str:
+    from nvo3.api.client import item_path
+
+    tenant, name = common.split(network, _FORM)
+    return item_path("tenants", tenant, "networks", name)
+
+
+def _row(item: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "NETWORK": f"{item['tenant']}/{item['name']}",
+        "VNI": item["vni"],
+        "ENCAPSULATION": item["encapsulation"],
+        "MTU": item["mtu"],
+        "POOLS": item["pools"],
+        "HYPERVISORS": item["status"]["hypervisors"],
+        "DETAIL": item["status"]["detail"],
+    }
+
+
+def _fields(item: dict[str, Any]) -> dict[str, Any]:
+    tunnels = [
+        f"{pair['from']}-{pair['to']}:{pair['encapsulation'] or 'none shared'}"
+        for pair in item["status"]["encapsulations"]
+    ]
+    return {**_row(item), "TUNNELS": tunnels, "UUID": item["uuid"]}
+
+
+@app.command("list")
+def list_networks(
+    tenant: Annotated[str | None, typer.Argument(metavar="[TENANT]", help="Only this tenant's.")] = None,
+    api: Api = common.API_DEFAULT,
+    output: OutputAs = Output.TABLE,
+) -> None:
+    """List the networks of a tenant, or of all."""
+    from nvo3.api.client import item_path
+
+    with common.connected(api) as client:
+        tenants = [tenant] if tenant else [item["name"] for item in client.get("/v1/tenants")["items"]]
+        paths = [item_path("tenants", *common.split(name, "TENANT"), "networks") for name in tenants]
+        items = [item for path in paths for item in client.get(path)["items"]]
+    common.show_list(items, [_row(item) for item in items], output)
+
+
+@app.command()
+def show(network: Path, api: Api = common.API_DEFAULT, output: OutputAs = Output.TABLE) -> None:
+    """Show a network, and which hypervisors host it with which encapsulation between them."""
+    with common.connected(api) as client:
+        item = client.get(_path(network))
+    common.show_item(item, _fields(item), output)
+
+
+@app.command()
+def create(
+    network: Path,
+    vni: Vni = None,
+    encapsulation: Encapsulation = None,
+    mtu: Mtu = None,
+    pool: Pool = None,
+    wait: Wait = False,
+    timeout: Timeout = common.TIMEOUT_DEFAULT_S,
+    api: Api = common.API_DEFAULT,
+    output: OutputAs = Output.TABLE,
+) -> None:
+    """Create a network.
+
+    Without --vni the lowest free one from 5000 is taken, without --pool the network is pure L2.
+
+    As in: nvo3 network create red/web --pool 10.0.0.0/24 --pool fd00::/64
+    """
+    path = _path(network).rpartition("/")[0]
+    body = common.given(name=common.split(network, _FORM)[1], vni=vni, encapsulation=encapsulation, mtu=mtu, pools=pool)
+    with common.connected(api) as client:
+        item = client.post(path, body, **common.query(wait, timeout))
+    common.show_item(item, _fields(item), output)
+
+
+@app.command("set")
+def set_network(
+    network: Path,
+    name: Annotated[str | None, typer.Option(help="Rename it.")] = None,
+    vni: Vni = None,
+    encapsulation: Encapsulation = None,
+    mtu: Mtu = None,
+    pool: Pool = None,
+    no_pool: Annotated[bool, typer.Option("--no-pool", help="Take all pools away.")] = False,
+    wait: Wait = False,
+    timeout: Timeout = common.TIMEOUT_DEFAULT_S,
+    api: Api = common.API_DEFAULT,
+    output: OutputAs = Output.TABLE,
+) -> None:
+    """Change a network.  --pool names all pools that it is to have."""
+    pools = common.values(pool, no_pool, "pool")
+    body = common.given(name=name, vni=vni, encapsulation=encapsulation, mtu=mtu, pools=pools)
+    with common.connected(api) as client:
+        item = client.patch(_path(network), body, **common.query(wait, timeout))
+    common.show_item(item, _fields(item), output)
+
+
+@app.command()
+def delete(
+    network: Path, wait: Wait = False, timeout: Timeout = common.TIMEOUT_DEFAULT_S, api: Api = common.API_DEFAULT
+) -> None:
+    """Delete a network that has no ports."""
+    with common.connected(api) as client:
+        client.delete(_path(network), **common.query(wait, timeout))

@@ -1,0 +1,44 @@
+"""`nvo3 settings …`"""
+
+from typing import Annotated, Any
+
+import typer
+
+from nvo3.cli import common
+from nvo3.cli.common import Api, Output, OutputAs, Timeout, Wait
+
+app = common.new_group("System-wide settings.")
+
+
+def _row(item: dict[str, Any]) -> dict[str, Any]:
+    return {"ENCAPSULATION ORDER": item["encapsulation_order"]}
+
+
+@app.command()
+def show(api: Api = common.API_DEFAULT, output: OutputAs = Output.TABLE) -> None:
+    """Show the settings."""
+    with common.connected(api) as client:
+        item = client.get("/v1/settings")
+    common.show_item(item, _row(item), output)
+
+
+@app.command("set")
+def set_settings(
+    encapsulation_order: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help="What `auto` prefers, best first; what is not named is not chosen."),
+    ] = None,
+    wait: Wait = False,
+    timeout: Timeout = common.TIMEOUT_DEFAULT_S,
+    api: Api = common.API_DEFAULT,
+    output: OutputAs = Output.TABLE,
+) -> None:
+    """Change the settings.
+
+    As in: nvo3 settings set --encapsulation-order vxlan,geneve
+    """
+    order = None if encapsulation_order is None else [name for name in encapsulation_order.split(",") if name]
+    with common.connected(api) as client:
+        body = common.given(encapsulation_order=order)
+        item = client.patch("/v1/settings", body, **common.query(wait, timeout))
+    common.show_item(item, _row(item), output)
