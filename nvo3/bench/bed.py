@@ -20,7 +20,7 @@ from nvo3.lab.topology import Topology, Wire, parse
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _REALIZED_S = 20
-_LOCK_WAIT_S = 1.0
+_LOCK_WAIT_S = 1800.0
 
 CLIENT = "client"
 SERVER = "server"
@@ -107,7 +107,11 @@ def overlay(wire: Wire, say: Say) -> Iterator[OverlayBed]:
     Raises LabError if a benchmark of this checkout already runs.
     """
     names = Names(instance())
-    with place.locked(names.run_root / f"{names.instance}.bench.lock", wait_s=_LOCK_WAIT_S):
+
+    def waiting() -> None:
+        say("another benchmark of this checkout runs: waiting for it")
+
+    with place.locked(names.run_root / f"{names.instance}.bench.lock", wait_s=_LOCK_WAIT_S, waiting=waiting):
         lab = Lab(names.instance, say=say)
         try:
             lab.up(topology(), wire)

@@ -5,11 +5,11 @@ place ─┬─ controller ─── API answers ─── tenants, networks, po
                              └─ hv2: …                              ┘
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address, ip_network
-from typing import Any, TypeVar
+from typing import Any
 
 from nvo3.api.client import Client, item_path
 from nvo3.lab import controller, node, ovs, vnic
@@ -17,16 +17,14 @@ from nvo3.lab.errors import LabError
 from nvo3.lab.journal import Entry, Journal
 from nvo3.lab.names import MANAGEMENT, UNDERLAY, Names, guest_interface
 from nvo3.lab.ovs import Binaries, Switch
+from nvo3.lab.parallel import Task, each, results
 from nvo3.lab.place import OVSDB_PORT, Place
 from nvo3.lab.process import Process, spawn
 from nvo3.lab.progress import Say
 from nvo3.lab.record import Guest, Record
 from nvo3.lab.topology import GuestSpec, NetworkSpec, Topology
 
-T = TypeVar("T")
-
 _REALIZED_S = 20
-_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +54,25 @@ def build(site: Site, record: Record, say: Say) -> Record:
     Raises LabError or ApiError; what stands stays.
     """
     topology, place = record.topology, record.place
-    with ThreadPoolExecutor(max_workers=_THREADS) as pool:
-        say("starting the controller, making the namespaces")
-        api = pool.submit(_start_api, site, place)
-        _connect(site, record)
-        say("starting Open vSwitch")
-        switches = [pool.submit(start_hypervisor, site, record, index) for index in range(len(topology.hypervisors))]
-        _all(switches)
-        say("waiting for the controller")
-        api.result()
-        say("creating tenants, networks and ports")
-        registered = [pool.submit(_register, place, index, name) for index, name in enumerate(topology.hypervisors)]
-        guests = create_objects(place, topology)
-        say("waiting for the hypervisors")
-        _all(registered)
-        say("plugging the guests")
-        _each(pool, lambda guest: vnic.create_guest(site.names, guest), guests)
-        _each(
-            pool,
-            lambda name: plug(site.switch(name), [g for g in guests if g.hypervisor == name]),
-            topology.hypervisors,
-        )
-        _each(pool, lambda guest: await_up(place, guest), guests)
+    say("starting the controller, making the namespaces")
+    api = Task(start_controller, site, place)
+    _connect(site, record)
+    say("starting Open vSwitch")
+    each(partial(start_hypervisor, site, record), range(len(topology.hypervisors)))
+    say("waiting for the controller")
+    api.result()
+    say("creating tenants, networks and ports")
+    registered = [Task(_register, place, index, name) for index, name in enumerate(topology.hypervisors)]
+    guests = create_objects(place, topology)
+    say("waiting for the hypervisors")
+    results(registered)
+    say("plugging the guests")
+    each(partial(vnic.create_guest, site.names), guests)
+    each(lambda name: plug(site.switch(name), [g for g in guests if g.hypervisor == name]), topology.hypervisors)
+    each(partial(await_up, place), guests)
     for guest in guests:
         record = record.with_guest(guest)
     return record
-
-
-def _all(futures: Iterable["Future[T]"]) -> list[T]:
-    return [future.result() for future in futures]
-
-
-def _each(pool: ThreadPoolExecutor, function: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
-    return _all([pool.submit(function, item) for item in items])
 
 
 def _connect(site: Site, record: Record) -> None:
@@ -102,10 +86,6 @@ def _connect(site: Site, record: Record) -> None:
     node.create_namespaces(spaces)
     node.connect_management(names, record.place, topology.hypervisors)
     node.connect_underlay(names, topology.hypervisors)
-
-
-def _start_api(site: Site, place: Place) -> None:
-    start_controller(site, place)
 
 
 def start_controller(site: Site, place: Place) -> Process:

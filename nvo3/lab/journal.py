@@ -9,12 +9,11 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nvo3.lab import process, system
+from nvo3.lab import parallel, process, system
 from nvo3.lab.errors import CommandFailed
 
 Kind = Literal["directory", "netns", "link", "process"]
@@ -103,10 +102,7 @@ def undo(entries: Iterable[Entry]) -> None:
 
 def stop_all(processes: Iterable[process.Process]) -> None:
     """Stop processes, all at once, and wait until they are gone."""
-    living = [one for one in processes if process.is_alive(one)]
-    if living:
-        with ThreadPoolExecutor(max_workers=min(32, len(living))) as pool:
-            list(pool.map(process.stop, living))
+    parallel.each(process.stop, [one for one in processes if process.is_alive(one)])
 
 
 def delete_link(name: str) -> None:
