@@ -135,7 +135,7 @@ def _print(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     # Never cut or folded: what is printed is piped into other programs as well.
-    width = sum(max(len(cell) for cell in column) + 1 for column in zip(headings, *rows, strict=True))
+    width = sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
     console.width = max(console.width, width)
     with console.capture() as capture:
         console.print(table)

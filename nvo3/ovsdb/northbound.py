@@ -10,7 +10,6 @@ import contextlib
 import json
 import logging
 import re
-import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,10 +19,12 @@ from uuid import UUID
 
 import eventlet
 import eventlet.event
+import eventlet.green.select
 import eventlet.timeout
 import ovs.db.error
 import ovs.db.idl
 import ovs.poller
+import ovs.timeval
 
 from nvo3.model.check import check_remote
 from nvo3.model.errors import Conflict, Nvo3Error, Unavailable
@@ -65,6 +66,36 @@ class _Idl(ovs.db.idl.Idl):  # type: ignore[misc]
     def connected(self) -> bool:
         """Something accepted the connection."""
         return bool(self._session.is_connected())
+
+
+class _Poller:
+    """Takes the place of `ovs.poller.Poller`, which blocks all greenthreads unless the process was monkey-patched."""
+
+    def __init__(self) -> None:
+        self._readers: set[int] = set()
+        self._writers: set[int] = set()
+        self._wake_at: float | None = None  # of time.monotonic
+
+    def fd_wait(self, fd: Any, events: int) -> None:
+        number = fd if isinstance(fd, int) else fd.fileno()
+        if events & ovs.poller.POLLIN:
+            self._readers.add(number)
+        if events & ovs.poller.POLLOUT:
+            self._writers.add(number)
+
+    def timer_wait(self, msec: float) -> None:
+        at = time.monotonic() + max(msec, 0) / 1000
+        self._wake_at = at if self._wake_at is None else min(self._wake_at, at)
+
+    def timer_wait_until(self, msec: float) -> None:
+        self.timer_wait(msec - ovs.timeval.msec())
+
+    def immediate_wake(self) -> None:
+        self.timer_wait(0)
+
+    def block(self) -> None:
+        timeout_s = None if self._wake_at is None else max(self._wake_at - time.monotonic(), 0)
+        eventlet.green.select.select(self._readers, self._writers, [], timeout_s)
 
 
 class Change:
@@ -288,9 +319,9 @@ class Northbound:
         self._idl.run()
         self._update()
         self._finish()
-        poller = ovs.poller.Poller()
+        poller = _Poller()
         self._idl.wait(poller)
-        poller.fd_wait(self._wake_receiver.fileno(), select.POLLIN)
+        poller.fd_wait(self._wake_receiver.fileno(), ovs.poller.POLLIN)
         poller.block()
         with contextlib.suppress(BlockingIOError):
             self._wake_receiver.recv(4096)
