@@ -3,9 +3,11 @@
 Tenants' addresses overlap, so an answer from 10.0.0.12 does not say whose 10.0.0.12 that is.  A socket does: it stays
 in the namespace in which it was opened.  One process opens sockets in every guest, sends a token from each to each
 other's addresses and looks at which guest's socket it comes out.  The guest that gets a token echoes it with its own
-number.
+number.  Isolation is stricter than not being reached: a guest's packet socket hears every frame that comes in, so
+that a token in another tenant's frames is a leak even if the stack there drops it.
 """
 
+import ctypes
 import secrets
 import selectors
 import socket
@@ -26,6 +28,7 @@ from nvo3.lab.vnic import VNIC
 TIMEOUT_S = 1.5
 _RESEND_S = 0.1  # a first packet may be lost while a neighbour is resolved
 _SETTLE_S = 0.2  # how long we listen for what should not come; what should come takes some 1 ms
+_EVERY_PROTOCOL = 0x0003  # ETH_P_ALL of <linux/if_ether.h>
 _ETHERTYPE = 0x88B5  # IEEE 802 local experimental: for guests whose addresses the network does not know
 _BUFFER_BYTES = 1 << 20
 _BURST = 1000  # datagrams read from one socket before the others have their turn
@@ -33,6 +36,7 @@ _BURST = 1000  # datagrams read from one socket before the others have their tur
 # nonce of the run; 0 probe, 1 echo; guest that sent the probe; guest that echoes; number of the target, see _Target
 _TOKEN = struct.Struct("!8sBHHI")
 _PROBE, _ECHO = 0, 1
+_EAR = 0  # beside the families 4, 6 and 2: the socket that hears all frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +70,22 @@ class Target:
     address: str
 
 
+# Classic BPF (socket-filter of the kernel's documentation): frames of at most 128 bytes, as ours are.  A guest may
+# have other traffic.
+_SHORT_FRAMES = ((0x80, 0, 0, 0), (0x25, 1, 0, 128), (0x06, 0, 0, 0xFFFF), (0x06, 0, 0, 0))
+_SO_ATTACH_FILTER = 26  # <asm-generic/socket.h>
+
+
 @dataclass(slots=True)
 class Seen:
     """What arrived.
 
-    probes: (number of the target, guest whose socket got it).  echoes: the same, where the answer came back.
+    probes: (number of the target, guest whose socket got it).  echoes: the same, where the answer came back.  heard:
+    (guest that sent a token, guest at whose vNIC it came in, to whatever address).
     """
 
     probes: set[tuple[int, int]] = field(default_factory=set)
+    heard: set[tuple[int, int]] = field(default_factory=set)
     echoes: set[tuple[int, int]] = field(default_factory=set)
 
 
@@ -93,7 +105,7 @@ def targets(guests: Sequence[Guest]) -> list[Target]:
 
 def judge(guests: Sequence[Guest], sent: Sequence[Target], seen: Seen) -> list[Cell]:
     """Return the matrix: what was sent against what arrived."""
-    leaks = {(sent[number].source, at) for number, at in seen.probes}
+    leaks = {(sent[number].source, at) for number, at in seen.probes} | seen.heard
     missing: dict[tuple[int, int], list[str]] = {}
     for number, target in enumerate(sent):
         if (number, target.target) not in seen.probes:
@@ -130,13 +142,13 @@ def measure(names: Names, guests: Sequence[Guest], timeout_s: float = TIMEOUT_S)
 
 
 class _Sockets:
-    """Per guest: an UDP socket for each address, and a packet socket.
+    """Per guest: an UDP socket for each address, a packet socket for tokens in frames of their own, one that hears all.
 
     Keys are (guest, family); the first of a family sends.
     """
 
     def __init__(self, names: Names, guests: Sequence[Guest]) -> None:
-        self.all: list[tuple[int, socket.socket]] = []
+        self.all: list[tuple[int, int, socket.socket]] = []
         self.senders: dict[tuple[int, int], socket.socket] = {}
         self.port = 49152 + secrets.randbelow(16000)  # dynamic ports, RFC 6335 section 6
         for number, guest in enumerate(guests):
@@ -147,7 +159,7 @@ class _Sockets:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for _number, one in self.all:
+        for _number, _family, one in self.all:
             one.close()
 
     def _open(self, number: int, guest: Guest) -> None:
@@ -157,11 +169,14 @@ class _Sockets:
             self._add(number, family, socket.socket(kind, socket.SOCK_DGRAM), (text, self.port))
         packet = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETHERTYPE))
         self._add(number, 2, packet, (VNIC, _ETHERTYPE))
+        ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # nothing until it is bound: the filter comes first
+        _attach_filter(ear)
+        self._add(number, _EAR, ear, (VNIC, _EVERY_PROTOCOL))
 
     def _add(self, number: int, family: int, one: socket.socket, address: tuple[str, int]) -> None:
         one.setblocking(False)
         try:
-            if family != 2:
+            if family not in (2, _EAR):
                 # To the vNIC whatever the routes say: also what is not in our subnet must not be reached.
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, VNIC.encode())
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
@@ -169,7 +184,7 @@ class _Sockets:
         except OSError:  # the guest has lost its vNIC or the address: unreachable
             one.close()
             return
-        self.all.append((number, one))
+        self.all.append((number, family, one))
         self.senders.setdefault((number, family), one)
 
 
@@ -187,8 +202,8 @@ class _Run:
 
     def run(self, timeout_s: float) -> Seen:
         with selectors.DefaultSelector() as selector:
-            for number, one in self._sockets.all:
-                selector.register(one, selectors.EVENT_READ, number)
+            for number, family, one in self._sockets.all:
+                selector.register(one, selectors.EVENT_READ, (number, family))
             self._exchange(selector, timeout_s)
         return self._seen
 
@@ -229,8 +244,12 @@ class _Run:
         for key, _ in selector.select(timeout_s):
             one = key.fileobj
             assert isinstance(one, socket.socket)
+            at, family = key.data
             for data, peer in _datagrams(one):
-                self._handle(one, key.data, data, peer)
+                if family == _EAR:
+                    self._overhear(at, data, peer)
+                else:
+                    self._handle(one, at, data, peer)
 
     def _handle(self, one: socket.socket, at: int, data: bytes, peer: tuple[object, ...]) -> None:
         if len(data) < _TOKEN.size:
@@ -245,6 +264,22 @@ class _Run:
         self._seen.probes.add((number, at))
         with suppress(OSError):
             one.sendto(_TOKEN.pack(nonce, _ECHO, source, at, number), peer)
+
+    def _overhear(self, at: int, frame: bytes, peer: tuple[object, ...]) -> None:
+        """Note whose token a frame carries, to whatever address: the guest's stack drops what is not for it."""
+        where = frame.find(self._nonce)
+        if where < 0 or peer[2] == socket.PACKET_OUTGOING or len(frame) < where + _TOKEN.size:
+            return
+        _, kind, source, answerer, _ = _TOKEN.unpack_from(frame, where)
+        self._seen.heard.add((answerer if kind == _ECHO else source, at))
+
+
+def _attach_filter(one: socket.socket) -> None:
+    """Let a packet socket pass short frames only."""
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in _SHORT_FRAMES)
+    buffer = ctypes.create_string_buffer(code)
+    program = struct.pack("HL", len(_SHORT_FRAMES), ctypes.addressof(buffer))
+    one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 def _datagrams(one: socket.socket) -> Iterator[tuple[bytes, tuple[object, ...]]]:

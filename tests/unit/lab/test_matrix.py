@@ -95,6 +95,13 @@ def test_judge_token_in_another_tenant_is_a_leak_whatever_it_was_sent_to() -> No
     assert [one for one in cells if not one.right] == [found]
 
 
+def test_judge_token_overheard_in_another_tenant_is_a_leak() -> None:
+    seen = arrivals(GUESTS)
+    seen.heard |= {(0, 1), (0, 2)}  # in the own network it is none
+    wrong = [one for one in judge(GUESTS, targets(GUESTS), seen) if not one.right]
+    assert [(one.source, one.target) for one in wrong] == [("r1", "b1")]
+
+
 def test_judge_answer_of_another_tenants_guest_does_not_count() -> None:
     seen = arrivals(GUESTS)
     number = number_of(GUESTS, R1, R2, "10.0.0.12")
