@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Any
 
 from nvo3.api.client import Client, item_path
@@ -39,11 +40,13 @@ class Site:
         """Return the switch of a hypervisor."""
         return Switch(hypervisor, self.names.run_dir / hypervisor, self.binaries)
 
-    def start(self, role: str, argv: Sequence[str], **options: Any) -> Process:
-        """Start a daemon that the journal knows by its role."""
+    def start(self, role: str, argv: Sequence[str], *, pidfile: Path | None = None, **options: Any) -> Process:
+        """Start a daemon that the journal knows by its role; `pidfile`: for one that does not write its own."""
 
         def record(process: Process) -> None:
             self.journal.record(Entry("process", role, process.pid, process.start_ticks))
+            if pidfile:
+                pidfile.write_text(f"{process.pid}\n")
 
         return spawn(argv, record, **options)
 
@@ -95,6 +98,7 @@ def start_controller(site: Site, place: Place) -> Process:
     started = site.start(
         controller.ROLE,
         controller.argv(place, directory),
+        pidfile=directory / "controller.pid",
         log=controller.output_file(directory),
         env=controller.environment(site.binaries),
         cwd=directory,
@@ -134,7 +138,7 @@ def _start_daemon(site: Site, switch: Switch, daemon: str, argv: list[str]) -> P
     return site.start(
         switch.role(daemon),
         argv,
-        log=switch.directory / f"{daemon}.out",
+        log=switch.output(daemon),
         env=switch.environment,
         netns=site.names.netns(switch.name),
     )

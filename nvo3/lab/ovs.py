@@ -77,6 +77,10 @@ class Switch:
         """Return the log of OVSDB_SERVER or VSWITCHD."""
         return self.directory / f"{daemon}.log"
 
+    def output(self, daemon: str) -> Path:
+        """Return where a daemon's standard output and error go: what it says before it logs."""
+        return self.directory / f"{daemon}.out"
+
     def role(self, daemon: str) -> str:
         """Return what the journal calls a daemon of this switch."""
         return f"{self.name} {daemon}"
@@ -165,8 +169,8 @@ class Switch:
 
     def _require(self, started: Process, daemon: str, failure: str, succeeded: bool) -> None:
         if not process.is_alive(started):
-            reason = last_line(self.log(daemon)) or last_line(self.directory / f"{daemon}.out") or "no message"
-            raise DaemonFailed(f"{self.name}: {daemon} ended: {reason}", self.log(daemon))
+            log = self.log(daemon) if last_line(self.log(daemon)) else self.output(daemon)
+            raise DaemonFailed(f"{self.name}: {daemon} ended: {last_line(log) or 'no message'}", log)
         if not succeeded:
             raise DaemonFailed(f"{self.name}: {daemon} {failure} within {_START_S:g} s", self.log(daemon))
 

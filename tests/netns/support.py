@@ -37,7 +37,10 @@ def cli_env() -> dict[str, str]:
 
 @dataclass(slots=True)
 class Ping:
-    """Filled in when the ping has ended.  lost: how many of `sent` had no answer.  longest_gap: most in a row."""
+    """Filled in when the ping has ended.  lost: how many of `sent` had no answer.  longest_gap: most in a row.
+
+    interval_s: as asked for, then as it was: a coarse clock stretches it.
+    """
 
     interval_s: float
     sent: int = 0
@@ -75,6 +78,8 @@ def _count(output: str, result: Ping) -> None:
     first, last = min(answered), max(answered)
     # Echo requests that were under way when the ping was stopped are not lost; what came after the last answer is.
     result.sent = int(re.findall(r"(\d+) packets transmitted", output)[-1])
+    duration_ms = int(re.findall(r"time (\d+)ms", output)[-1])
+    result.interval_s = max(result.interval_s, duration_ms / 1000 / max(1, result.sent - 1))
     missing = [number for number in range(first, result.sent) if number not in answered]
     if missing and result.sent - 1 - last <= 1:
         missing = [number for number in missing if number < last]
