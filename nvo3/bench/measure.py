@@ -1,6 +1,7 @@
 """One sample: a single TCP flow by iperf3(1), and what it cost."""
 
 import json
+import os
 import selectors
 import subprocess
 import time
@@ -79,11 +80,12 @@ def _read_until(process: "subprocess.Popen[str]", wanted: str, timeout_s: float)
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0 and selector.select(left):
-            line = process.stdout.readline()
-            said += line
-            if wanted in line:
+            # Not by readline: what it keeps in its buffer, select does not see.
+            chunk = os.read(process.stdout.fileno(), 4096).decode(errors="replace")
+            said += chunk
+            if wanted in said:
                 return None
-            if not line:
+            if not chunk:
                 break
     return said
 

@@ -3,10 +3,13 @@
 Specification: ovsdb-server(1), ovs-vswitchd(8), ovs-vsctl(8), ovs-vswitchd.conf.db(5).
 """
 
+import contextlib
 import os
 import shutil
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from nvo3.lab import process, system
@@ -139,9 +142,9 @@ class Switch:
 
     def await_ovsdb(self, started: Process) -> None:
         """Wait until ovsdb-server serves.  Raises DaemonFailed."""
-        socket = self.directory / "db.sock"
-        system.wait_until(lambda: socket.exists() or not process.is_alive(started), _START_S)
-        self._require(started, OVSDB_SERVER, "did not open its socket", socket.exists())
+        serves = partial(_listens, self.directory / "db.sock")
+        system.wait_until(lambda: serves() or not process.is_alive(started), _START_S)
+        self._require(started, OVSDB_SERVER, "did not open its socket", serves())
 
     def await_vswitchd(self, started: Process, interfaces: Sequence[str]) -> None:
         """Wait until ovs-vswitchd has made the interfaces.  Raises DaemonFailed with the reason that OVS gives."""
@@ -173,6 +176,14 @@ class Switch:
             raise DaemonFailed(f"{self.name}: {daemon} ended: {last_line(log) or 'no message'}", log)
         if not succeeded:
             raise DaemonFailed(f"{self.name}: {daemon} {failure} within {_START_S:g} s", self.log(daemon))
+
+
+def _listens(path: Path) -> bool:
+    """Tell whether somebody accepts connections at a Unix socket; that its file exists does not say so."""
+    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+        probe.connect(str(path))
+        return True
+    return False
 
 
 def last_line(log: Path) -> str:
