@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -53,9 +54,8 @@ def require_python(version: tuple[int, int] | None = None) -> None:
 def require_root(command: str) -> None:
     """Raise PrepareError unless we are root."""
     if os.geteuid() != 0:
-        raise PrepareError(
-            f"'{command}' makes network namespaces and so needs root: run 'sudo {sys.argv[0]} {command}'"
-        )
+        again = shlex.join(["sudo", *sys.argv])
+        raise PrepareError(f"'{command}' makes network namespaces and so needs root: run '{again}'")
 
 
 def require_tun(path: Path = TUN) -> None:

@@ -14,7 +14,7 @@ import subprocess
 from pathlib import Path
 
 from nvo3.prepare import cache, distribution, packages, patch, source, tool
-from nvo3.prepare.errors import PrepareError, ToolFailed
+from nvo3.prepare.errors import PrepareError, Terminated, ToolFailed
 from nvo3.prepare.progress import Progress
 
 STEPS = 3
@@ -76,12 +76,14 @@ def ensure_ovs(progress: Progress | None = None, stock: bool = False, force: boo
         if absent := packages.missing(packages.BUILD_PACKAGES):
             raise PrepareError(f"the build needs Debian packages: run 'sudo apt-get install {' '.join(absent)}'")
         cache.require_space(SPACE_BYTES, "building Open vSwitch")
-        build = _Build(key, stock, progress, lock)
-        return build.run()
+        return _Build(key, stock, progress, lock).run()
 
 
 class _Build:
-    """One build in a working directory beside its final place; kept when it fails, removed by the next one."""
+    """One build, in a working directory beside its final place.
+
+    The directory is kept when the build fails, for a look at what it came from; the next build removes it.
+    """
 
     def __init__(self, key: str, stock: bool, progress: Progress, lock: int) -> None:
         self._key = key
@@ -94,6 +96,13 @@ class _Build:
 
     def run(self) -> Path:
         cache.discard_leftovers(self._work.parent, self._key)
+        try:
+            return self._steps()
+        except (KeyboardInterrupt, Terminated):
+            shutil.rmtree(self._work, ignore_errors=True)
+            raise
+
+    def _steps(self) -> Path:
         kind = "stock" if self._stock else "patched"
         with self._progress.step("Fetch the Open vSwitch source"):
             archive = source.obtain(self._progress)

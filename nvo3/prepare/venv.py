@@ -76,25 +76,29 @@ def _require_ensurepip(progress: Progress) -> None:
 
 def _make(final: Path, progress: Progress, lock: int) -> None:
     made = final.with_name(f"{final.name}.tmp")
+    try:
+        _install(made, progress, lock)
+        _relocate(made, final)
+        cache.publish(made, final)
+    except ToolFailed as failure:
+        raise _explained(failure) from None
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _install(made: Path, progress: Progress, lock: int) -> None:
     base = _SYSTEM_PYTHON if _SYSTEM_PYTHON.exists() else Path(sys.executable)
     progress.detail("creating the environment")
     tool.run([base, "-m", "venv", made], progress, failure="python3 -m venv failed", lock=lock)
     pip: list[str | Path] = [made / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    counter = _PipCounter(progress)
-    try:
-        tool.run(
-            [*pip, "install", "--no-deps", "--progress-bar", "off", "-r", LOCK],
-            progress,
-            failure="pip install failed",
-            lock=lock,
-            on_line=counter.see,
-        )
-        tool.run([*pip, "check"], progress, failure=f"the pins in {LOCK.name} contradict each other", lock=lock)
-    except ToolFailed as failure:
-        shutil.rmtree(made, ignore_errors=True)
-        raise _explained(failure) from None
-    _relocate(made, final)
-    cache.publish(made, final)
+    tool.run(
+        [*pip, "install", "--no-deps", "--progress-bar", "off", "-r", LOCK],
+        progress,
+        failure="pip install failed",
+        lock=lock,
+        on_line=_PipCounter(progress).see,
+    )
+    tool.run([*pip, "check"], progress, failure=f"the pins in {LOCK.name} contradict each other", lock=lock)
 
 
 def _relocate(made: Path, final: Path) -> None:

@@ -50,7 +50,7 @@ def test_root_is_required_with_the_command_to_use(monkeypatch: pytest.MonkeyPatc
     distribution.require_root("lab")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr("sys.argv", ["bin/nvo3", "lab", "up"])
-    with pytest.raises(PrepareError, match=r"'lab' .* needs root: run 'sudo bin/nvo3 lab'"):
+    with pytest.raises(PrepareError, match=r"'lab' .* needs root: run 'sudo bin/nvo3 lab up'"):
         distribution.require_root("lab")
 
 

@@ -183,6 +183,7 @@ def test_build_ended_half_way_is_done_again(
     _at_gate(builds[0], cache)
     builds[0].send_signal(number)
     assert builds[0].wait(20) == status
+    assert len(_leftovers(cache)) == (1 if number == signal.SIGKILL else 0)
     builds.append(start_python(_ENSURE))
     output = builds[1].communicate(timeout=20)[0]
     assert builds[1].returncode == 0
