@@ -350,8 +350,12 @@ def _port_path(view: View, port: UUID | None) -> str:
 
 
 def _check_or_allocate(change: Change, network: Network, addresses: Sequence[str] | None) -> tuple[IPAddress, ...]:
-    """Return the addresses of a port, as asked for or allocated, against pools that hold when it commits."""
-    change.verify("Network", network.uuid, "pools")
+    """Return the addresses of a port, as asked for or allocated, from pools that hold when it commits.
+
+    Not by the IDL's `Row.verify`: it counts only for rows that the transaction writes as well.
+    """
+    pools_now = ["set", [str(pool) for pool in network.pools]]
+    change.require("Network", [["_uuid", "==", ["uuid", str(network.uuid)]]], "pools", [pools_now])
     if addresses is not None:
         return check.check_addresses(addresses, network.pools, "addresses")
     allocated = []

@@ -121,10 +121,6 @@ class Change:
         """Delete a row."""
         self._idl.tables[table].rows[uuid].delete()
 
-    def verify(self, table: str, uuid: UUID, column: str) -> None:
-        """Have the transaction composed anew if another client changes this column before it commits."""
-        self._idl.tables[table].rows[uuid].verify(column)
-
     def require(self, table: str, where: list[list[Any]], column: str, rows: Iterable[Any]) -> None:
         """Have the transaction composed anew unless, after it, the rows that match `where` have exactly these values.
 
