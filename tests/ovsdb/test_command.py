@@ -1,0 +1,227 @@
+"""Commands: what they store, what they refuse, and that nothing half-done stays."""
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from typing import Any
+
+import pytest
+
+from nvo3.model.errors import ConfigError, Conflict, NotFound, Nvo3Error
+from nvo3.ovsdb import command
+
+pytestmark = pytest.mark.ovsdb
+
+
+@pytest.fixture
+def red(northbound: Any) -> Any:
+    """A tenant with a network of both families, vni 5000, and two ports."""
+    command.create_tenant(northbound, "red")
+    command.create_network(northbound, "red", "web", pools=["10.0.0.0/24", "fd00::/64"])
+    command.create_port(northbound, "red", "web", "a1", mac="02:00:00:00:00:01")
+    command.create_port(northbound, "red", "web", "a2", mac="02:00:00:00:00:02")
+    return northbound
+
+
+def _refused(kind: type[Nvo3Error], northbound: Any, function: Callable[..., Any], *names: str, **fields: Any) -> str:
+    """Return the message; nothing changed."""
+    before = len(northbound.events)
+    with pytest.raises(kind) as caught:
+        function(northbound, *names, **fields)
+    assert "\n" not in str(caught.value)
+    assert len(northbound.events) == before
+    return str(caught.value)
+
+
+def test_network_defaults(northbound: Any) -> None:
+    command.create_tenant(northbound, "red")
+    network = command.create_network(northbound, "red", "web")
+    assert (network.vni, network.encapsulation, network.mtu, network.pools) == (5000, "auto", 1400, ())
+    port = command.create_port(northbound, "red", "web", "a1")
+    assert port.addresses == ()
+    assert int(port.mac[:2], 16) & 3 == 2
+    assert port.port_security
+
+
+def test_network_as_asked_for(northbound: Any) -> None:
+    command.create_tenant(northbound, "red")
+    network = command.create_network(
+        northbound, "red", "web", vni=16777215, encapsulation="gre", mtu=9000, pools=["fd00::/64", "10.0.0.0/8"]
+    )
+    assert (network.vni, network.encapsulation, network.mtu) == (16777215, "gre", 9000)
+    assert network.pools == (IPv4Network("10.0.0.0/8"), IPv6Network("fd00::/64"))
+    assert northbound.view.network("red", "web") == network
+
+
+def test_lowest_free_vni(red: Any) -> None:
+    command.create_network(red, "red", "n1", vni=5001)
+    assert command.create_network(red, "red", "n2").vni == 5002
+    command.delete_network(red, "red", "n1")
+    assert command.create_network(red, "red", "n3").vni == 5001
+
+
+def test_set_network(red: Any) -> None:
+    network = command.set_network(red, "red", "web", name="www", vni=77, encapsulation="vxlan", mtu=1280)
+    assert red.view.network("red", "www") == network
+    assert (network.vni, network.encapsulation, network.mtu) == (77, "vxlan", 1280)
+    assert len(red.view.ports_of(network.uuid)) == 2
+    assert command.create_network(red, "red", "n2").vni == 5000
+
+
+def test_pools_grow_and_shrink_around_the_ports(red: Any) -> None:
+    command.set_network(red, "red", "web", pools=["10.0.0.0/16", "fd00::/48"])
+    command.set_network(red, "red", "web", pools=["10.0.0.0/29", "fd00::/126"])
+    message = _refused(Conflict, red, command.set_network, "red", "web", pools=["10.0.0.0/30", "fd00::/126"])
+    assert message == "pools: port red/web/a2: 10.0.0.3 is the broadcast address of 10.0.0.0/30"
+    message = _refused(Conflict, red, command.set_network, "red", "web", pools=[])
+    assert message == "pools: port red/web/a1: 10.0.0.2: the network has no IPv4 pool"
+    for name in ("a1", "a2"):
+        command.set_port(red, "red", "web", name, addresses=[])
+    assert command.set_network(red, "red", "web", pools=[]).pools == ()
+
+
+def test_set_port(red: Any) -> None:
+    port = command.set_port(red, "red", "web", "a1", name="b1", mac="02-00-00-00-00-0A", port_security=False)
+    assert (port.name, port.mac, port.port_security) == ("b1", "02:00:00:00:00:0a", False)
+    assert port.addresses[0] == IPv4Address("10.0.0.2")
+    assert command.set_port(red, "red", "web", "b1", addresses=["10.0.0.9"]).addresses == (IPv4Address("10.0.0.9"),)
+    assert command.create_port(red, "red", "web", "c1").addresses[0] == IPv4Address("10.0.0.2")
+
+
+def test_same_address_and_mac_in_another_network(red: Any) -> None:
+    command.create_tenant(red, "blue")
+    command.create_network(red, "blue", "web", pools=["10.0.0.0/24"])
+    port = command.create_port(red, "blue", "web", "a1", mac="02:00:00:00:00:01", addresses=["10.0.0.2"])
+    assert red.view.port("blue", "web", "a1") == port
+
+
+def test_change_of_nothing_is_no_change(red: Any) -> None:
+    before = len(red.events)
+    command.set_tenant(red, "red")
+    command.set_tenant(red, "red", name="red")
+    command.set_network(red, "red", "web", vni=5000, pools=["fd00::/64", "10.0.0.0/24"])
+    command.set_port(red, "red", "web", "a1", addresses=["fd00::2", "10.0.0.2"])
+    command.set_settings(red)
+    assert len(red.events) == before
+
+
+def test_rename(red: Any) -> None:
+    tenant = red.view.tenant("red")
+    command.set_tenant(red, "red", name="green")
+    assert red.view.port("green", "web", "a1").network == red.view.network("green", "web").uuid
+    assert red.view.tenant("green").uuid == tenant.uuid
+
+
+def test_hypervisor(northbound: Any) -> None:
+    created = command.create_hypervisor(northbound, "hv1", "tcp:192.0.2.1:6640")
+    changed = command.set_hypervisor(northbound, "hv1", remote="tcp:192.0.2.2:6640", name="hv2")
+    assert changed.uuid == created.uuid
+    assert northbound.view.hypervisor("hv2").remote == "tcp:192.0.2.2:6640"
+    command.delete_hypervisor(northbound, "hv2")
+    assert northbound.view.hypervisors == {}
+
+
+def test_settings(northbound: Any) -> None:
+    assert command.set_settings(northbound, encapsulation_order=["gre", "vxlan"]).encapsulation_order == (
+        "gre",
+        "vxlan",
+    )
+    command.set_settings(northbound, encapsulation_order=["vxlan"])
+    assert northbound.view.settings.encapsulation_order == ("vxlan",)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "-a", "a b", "ä", "a" * 64, "a\n", "."])
+def test_names(red: Any, name: str) -> None:
+    for function, path in (
+        (command.create_tenant, (name,)),
+        (command.create_network, ("red", name)),
+        (command.create_port, ("red", "web", name)),
+        (command.create_hypervisor, (name, "tcp:h:1")),
+    ):
+        assert _refused(ConfigError, red, function, *path).endswith("beginning with a letter or digit")
+    assert "name: " in _refused(ConfigError, red, command.set_port, "red", "web", "a1", name=name)
+
+
+def test_values_out_of_range(red: Any) -> None:
+    create, port = command.create_network, command.create_port
+    for message, function, path, fields in (
+        ("vni: 16777216 is not within 1..16777215", create, ("red", "n"), {"vni": 16777216}),
+        ("mtu: 100 is not within 1280..65000 bytes", create, ("red", "n"), {"mtu": 100}),
+        ("encapsulation: 'x' is not one of", create, ("red", "n"), {"encapsulation": "x"}),
+        ("pools[1]: 10.0.0.0/24 overlaps 10.0.0.0/8", create, ("red", "n"), {"pools": ["10.0.0.0/8", "10.0.0.0/24"]}),
+        ("mac: 'x' is not a MAC address", port, ("red", "web", "n"), {"mac": "x"}),
+        ("mac: ff:ff:ff:ff:ff:ff is a group address", port, ("red", "web", "n"), {"mac": "ff:ff:ff:ff:ff:ff"}),
+        ("addresses[0]: 10.0.1.1 is in no pool", port, ("red", "web", "n"), {"addresses": ["10.0.1.1"]}),
+        ("remote: 'x' is not tcp:HOST:PORT", command.create_hypervisor, ("hv1", "x"), {}),
+        ("is not one of", command.set_settings, (), {"encapsulation_order": ["x"]}),
+    ):
+        assert message in _refused(ConfigError, red, function, *path, **fields)
+
+
+def test_conflicts_name_the_other(red: Any) -> None:
+    command.create_hypervisor(red, "hv1", "tcp:192.0.2.1:6640")
+    create, port = command.create_network, command.create_port
+    for message, function, path, fields in (
+        ("name: red: a tenant of that name exists", command.create_tenant, ("red",), {}),
+        ("name: web: tenant red has a network of that name", create, ("red", "web"), {}),
+        ("vni: 5000: taken by network red/web", create, ("red", "n"), {"vni": 5000}),
+        ("name: a1: network red/web has a port of that name", port, ("red", "web", "a1"), {}),
+        ("mac: 02:00:00:00:00:01: taken by port red/web/a1", port, ("red", "web", "n"), {"mac": "02:00:00:00:00:01"}),
+        ("addresses: 10.0.0.3: taken by port red/web/a2", port, ("red", "web", "n"), {"addresses": ["10.0.0.3"]}),
+        ("name: a2: network", command.set_port, ("red", "web", "a1"), {"name": "a2"}),
+        (
+            "mac: 02:00:00:00:00:02: taken by port red/web/a2",
+            command.set_port,
+            ("red", "web", "a1"),
+            {"mac": "02:00:00:00:00:02"},
+        ),
+        ("name: hv1: a hypervisor", command.create_hypervisor, ("hv1", "tcp:h:1"), {}),
+        (
+            "remote: tcp:192.0.2.1:6640: taken by hypervisor hv1",
+            command.create_hypervisor,
+            ("hv2", "tcp:192.0.2.1:6640"),
+            {},
+        ),
+        ("tenant red is in use by network red/web", command.delete_tenant, ("red",), {}),
+        ("network red/web is in use by 2 ports red/web/a1, red/web/a2", command.delete_network, ("red", "web"), {}),
+    ):
+        assert message in _refused(Conflict, red, function, *path, **fields)
+
+
+def test_names_that_do_not_exist(red: Any) -> None:
+    for message, function, path in (
+        ("tenant 'x' does not exist", command.delete_tenant, ("x",)),
+        ("tenant 'x' does not exist", command.create_network, ("x", "n")),
+        ("network 'red/x' does not exist", command.create_port, ("red", "x", "p")),
+        ("port 'red/web/x' does not exist", command.set_port, ("red", "web", "x")),
+        ("port 'red/web/x' does not exist", command.delete_port, ("red", "web", "x")),
+        ("hypervisor 'x' does not exist", command.delete_hypervisor, ("x",)),
+    ):
+        assert message == _refused(NotFound, red, function, *path)
+
+
+def test_pool_that_is_full(northbound: Any) -> None:
+    command.create_tenant(northbound, "red")
+    command.create_network(northbound, "red", "web", pools=["10.0.0.0/30"])
+    assert command.create_port(northbound, "red", "web", "a1").addresses == (IPv4Address("10.0.0.2"),)
+    message = _refused(Conflict, northbound, command.create_port, "red", "web", "a2")
+    assert message == "addresses: no address of 10.0.0.0/30 is free in network web"
+    # The gateway's is not given out, but may be asked for.
+    assert command.create_port(northbound, "red", "web", "a3", addresses=["10.0.0.1"]).addresses
+
+
+def test_delete_gives_addresses_back(red: Any) -> None:
+    command.delete_port(red, "red", "web", "a1")
+    assert command.create_port(red, "red", "web", "b1").addresses[0] == IPv4Address("10.0.0.2")
+    for name in ("a2", "b1"):
+        command.delete_port(red, "red", "web", name)
+    command.delete_network(red, "red", "web")
+    command.delete_tenant(red, "red")
+    assert red.view.tenants == {}
+
+
+def test_refused_transaction_gives_its_claims_back(red: Any) -> None:
+    """An address or a VNI that was chosen for what was then refused is chosen again."""
+    _refused(Conflict, red, command.create_port, "red", "web", "a1")
+    assert command.create_port(red, "red", "web", "a3").addresses[0] == IPv4Address("10.0.0.4")
+    _refused(Conflict, red, command.create_network, "red", "web")
+    assert command.create_network(red, "red", "n").vni == 5001
