@@ -25,7 +25,7 @@ _ovs = typer.Typer(name="ovs", help="Open vSwitch as this checkout needs it.", n
 def register(app: typer.Typer) -> None:
     """Add the commands to the root of the nvo3 command."""
     app.add_typer(_ovs)
-    app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
+    app.command("test", context_settings={"ignore_unknown_options": True})(test)
 
 
 @_ovs.callback()
@@ -49,13 +49,15 @@ def build(
     typer.echo(prefix)
 
 
-def test(context: typer.Context) -> None:
+def test(
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="PYTEST_ARGUMENT", show_default=False)] = None,
+) -> None:
     """Run ruff, mypy and all tests; with arguments only pytest, which gets them.
 
     As in: nvo3 test tests/unit -k vxlan
     """
-    failed = [] if context.args else [name for name, command in _STAGES.items() if not _passes(name, command)]
-    if _pytest(context.args):
+    failed = [] if arguments else [name for name, command in _STAGES.items() if not _passes(name, command)]
+    if _pytest(arguments or []):
         failed.append("pytest")
     if failed:
         print(f"nvo3 test: failed: {', '.join(failed)}", file=sys.stderr)

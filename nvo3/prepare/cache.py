@@ -7,8 +7,8 @@
         lock/NAME.lock            one per item that is being made
         log/TIME-PID.log          full output of the tools
 
-An item is made in a sibling `KEY.tmp*` and renamed into place, so what has its final name is complete.  Whoever makes
-an item holds its lock: a `.tmp*` that is seen under the lock belongs to a run that crashed.
+An item is made in a sibling `KEY.tmp` and renamed into place, so what has its final name is complete.  Whoever makes an
+item holds the lock KIND-KEY: a `KEY.tmp*` whose lock is free belongs to a run that crashed.
 """
 
 import contextlib
@@ -114,19 +114,23 @@ def _reason(holder: str, name: str) -> str:
     return f"waiting for the tools of a run that was killed to end ({name})"
 
 
-def discard_leftovers(parent: Path, key: str) -> None:
-    """Remove what crashed runs left beside the item whose name ends with `key`.  Call with the item's lock held."""
-    for leftover in parent.glob(f"*{key}.tmp*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+def discard_leftovers(kind: str, key: str) -> None:
+    """Remove what crashed runs left: of one key, whose lock the caller holds, and of those whose lock is free."""
+    for leftover in directory(kind).glob("*.tmp*"):
+        other = leftover.name.partition(".tmp")[0]
+        if other == key:
+            shutil.rmtree(leftover, ignore_errors=True)
+            continue
+        with contextlib.suppress(OSError), (directory("lock") / f"{kind}-{other}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
-def publish(made: Path, final: Path) -> None:
+def publish(made: Path, final: Path, key: str) -> None:
     """Rename a finished item into place; one that stands there already makes room.  Call with the item's lock held."""
-    if not final.exists():
-        made.rename(final)
-        return
-    old = final.with_name(f"{final.name}.tmp-old")
-    final.rename(old)
+    old = final.with_name(f"{key}.tmp-old")
+    if final.exists():
+        final.rename(old)
     made.rename(final)
     shutil.rmtree(old, ignore_errors=True)
 

@@ -95,7 +95,7 @@ class _Build:
         self._n_objects = _N_OBJECTS
 
     def run(self) -> Path:
-        cache.discard_leftovers(self._work.parent, self._key)
+        cache.discard_leftovers("ovs", self._key)
         try:
             return self._steps()
         except (KeyboardInterrupt, Terminated):
@@ -113,7 +113,7 @@ class _Build:
         with self._progress.step(f"Build Open vSwitch {version}"):
             self._make(tree)
             made = self._install(tree, final, version)
-        cache.publish(made, final)
+        cache.publish(made, final, self._key)
         shutil.rmtree(self._work, ignore_errors=True)
         return final
 

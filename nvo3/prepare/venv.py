@@ -57,7 +57,7 @@ def ensure_venv(progress: Progress | None = None) -> Path:
             return python
         cache.require_space(SPACE_BYTES, "the Python environment")
         final = cache.directory("venv") / _key()
-        cache.discard_leftovers(final.parent, final.name)
+        cache.discard_leftovers("venv", final.name)
         with progress.step(f"Install {len(_pins())} Python packages"):
             _require_ensurepip(progress)
             _make(final, progress, lock)
@@ -79,7 +79,7 @@ def _make(final: Path, progress: Progress, lock: int) -> None:
     try:
         _install(made, progress, lock)
         _relocate(made, final)
-        cache.publish(made, final)
+        cache.publish(made, final, final.name)
     except ToolFailed as failure:
         raise _explained(failure) from None
     finally:

@@ -53,16 +53,17 @@ def test_publish_replaces_a_finished_item(tmp_path: Path) -> None:
     for directory, content in ((final, "old"), (made, "new")):
         directory.mkdir()
         (directory / "file").write_text(content)
-    nvo3_cache.publish(made, final)
+    nvo3_cache.publish(made, final, "key")
     assert (final / "file").read_text() == "new"
     assert list(tmp_path.iterdir()) == [final]
 
 
-def test_leftovers_go_and_items_stay(tmp_path: Path) -> None:
-    for name in ("key", "3.5.0-key", "other.tmp", "key.tmp", "3.5.0-key.tmp-old"):
-        (tmp_path / name).mkdir()
-    nvo3_cache.discard_leftovers(tmp_path, "key")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["3.5.0-key", "key", "other.tmp"]
+def test_leftovers_go_unless_somebody_works_on_them(cache: Path, progress: Display) -> None:
+    for name in ("key", "3.5.0-key", "key.tmp", "key.tmp-old", "crashed.tmp", "busy.tmp"):
+        nvo3_cache.directory("thing", name)
+    with nvo3_cache.locked("thing-busy", progress), nvo3_cache.locked("thing-key", progress):
+        nvo3_cache.discard_leftovers("thing", "key")
+    assert sorted(path.name for path in (cache / "thing").iterdir()) == ["3.5.0-key", "busy.tmp", "key"]
 
 
 def test_lock_waits_for_the_holder_and_names_it(cache: Path, tmp_path: Path) -> None:
