@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nvo3.api.client import ApiError, Client, item_path
-from nvo3.lab import build, controller, journal, matrix, node, ovs, place, process, system, vnic
+from nvo3.lab import build, controller, journal, node, ovs, place, probe, process, system, vnic
 from nvo3.lab.errors import CommandFailed, LabError
 from nvo3.lab.journal import Entry, Journal
 from nvo3.lab.names import RESERVED, RUN_ROOT, Names, check_instance, instance_of
@@ -163,7 +163,7 @@ class Lab:
         except ApiError as error:
             problems.append(str(error))
         guests = tuple(record.guests.values())
-        cells = tuple(matrix.measure(self.names, guests))
+        cells = tuple(probe.measure(self.names, guests))
         return Report(record.place.api_url, hypervisors, guests, cells, tuple(problems))
 
     def _roles(self, record: Record) -> list[str]:

@@ -56,13 +56,14 @@ def connect_management(names: Names, place: Place, hypervisors: Sequence[str]) -
     space, link = names.netns(MANAGEMENT), names.management_link
     commands = [f"link add {_MANAGEMENT_BRIDGE} netns {space} type bridge"]
     commands += [f"link add name {link} type veth peer name root netns {space}"]
-    commands += [f"link set {link} addrgenmode none", f"link set {link} up"]
     commands += [f"address add {place.controller_address}/{place.prefix_length} dev {link}"]
     commands += [
         f"link add name {_MANAGEMENT_NIC} netns {names.netns(name)} type veth peer name h{index} netns {space}"
         for index, name in enumerate(hypervisors)
     ]
     system.ip(commands)
+    system.write_sysctls({f"ipv6/conf/{link}/disable_ipv6": "1"})
+    system.ip([f"link set {link} up"])
     ports = ["root", *(f"h{index}" for index in range(len(hypervisors)))]
     system.set_sysctls(space, {"ipv6/conf/all/disable_ipv6": "1"})
     system.ip(

@@ -12,6 +12,8 @@ from rich.text import Text
 from nvo3.lab.matrix import Cell
 from nvo3.lab.record import Guest
 
+_MATRIX_MAX = 12  # guests whose matrix is still read with pleasure; of more, what is wrong is listed
+
 
 @dataclass(frozen=True, slots=True)
 class HypervisorReport:
@@ -65,7 +67,10 @@ def _guest(guest: Guest) -> dict[str, Any]:
 
 def render(report: Report) -> RenderableType:
     """Return the report as tables."""
-    return Group(_hypervisor_table(report), _guest_table(report.guests), _matrix_table(report), _verdict(report))
+    tables = [_hypervisor_table(report), _guest_table(report.guests)]
+    if len(report.guests) <= _MATRIX_MAX:
+        tables.append(_matrix_table(report))
+    return Group(*tables, _verdict(report))
 
 
 def _table(*columns: str) -> Table:

@@ -105,18 +105,19 @@ def call_in(netns: str, function: Callable[[], T]) -> T:
     return results[0]
 
 
-def set_sysctls(netns: str, values: Mapping[str, str]) -> None:
-    """Set kernel parameters of a namespace: path under /proc/sys/net -> value.
+def write_sysctls(values: Mapping[str, str]) -> None:
+    """Set kernel parameters of the calling thread's namespace: path under /proc/sys/net -> value.
 
-    Ones that the kernel lacks are passed over.
+    Ones that the kernel lacks are passed over: it may be built without IPv6.
     """
+    for path, value in values.items():
+        with contextlib.suppress(FileNotFoundError):
+            Path("/proc/sys/net", path).write_text(value)
 
-    def body() -> None:
-        for path, value in values.items():
-            with contextlib.suppress(FileNotFoundError):
-                Path("/proc/sys/net", path).write_text(value)
 
-    call_in(netns, body)
+def set_sysctls(netns: str, values: Mapping[str, str]) -> None:
+    """Set kernel parameters of a namespace, as `write_sysctls` does."""
+    call_in(netns, lambda: write_sysctls(values))
 
 
 def netns_names(prefix: str) -> list[str]:
