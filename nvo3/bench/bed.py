@@ -13,6 +13,7 @@ from typing import Protocol
 
 from nvo3.api.client import item_path
 from nvo3.lab import Lab, place
+from nvo3.lab.errors import LabError
 from nvo3.lab.names import Names
 from nvo3.lab.ovs import VSWITCHD
 from nvo3.lab.progress import Say
@@ -81,10 +82,16 @@ class OverlayBed:
         return sum(self._lab.cpu_seconds(f"{name} {VSWITCHD}") for name in ("hv1", "hv2"))
 
     def set_encapsulation(self, encapsulation: str) -> None:
-        """Change the network's encapsulation; it is in force when this returns.  Raises ApiError."""
+        """Change the network's encapsulation; it is in force when this returns.  Raises ApiError or LabError."""
+        path = item_path("tenants", _TENANT, "networks", _NETWORK)
         with self._lab.client() as client:
-            path = item_path("tenants", _TENANT, "networks", _NETWORK)
             client.patch(path, {"encapsulation": encapsulation}, wait="realized", timeout=_REALIZED_S)
+            pairs = client.get(path)["status"]["encapsulations"]
+        used = {pair["encapsulation"] for pair in pairs}
+        if used != {encapsulation}:
+            raise LabError(
+                f"{encapsulation} was asked for; between the hypervisors is {', '.join(map(str, used)) or 'nothing'}"
+            )
 
 
 def topology() -> Topology:

@@ -41,6 +41,38 @@ def test_down_after_up_was_killed_at_any_point_leaves_nothing(free_lab: Lab) -> 
     assert killed >= 4
 
 
+def test_up_interrupted_ends_at_once_and_says_what_stays(free_lab: Lab) -> None:
+    process = subprocess.Popen(
+        cli_argv(free_lab, "up"), env=cli_env(), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "waiting for" in line:
+            break
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait(10) == 130
+    assert time.monotonic() - started < 2
+    assert rest.splitlines()[-1] == "interrupted; `nvo3 lab down` removes what was made"
+    assert cli(free_lab, "status").stderr.startswith("error: the lab (instance ")
+    assert cli(free_lab, "down").returncode == 0
+    assert leftovers(free_lab) == []
+
+
+def test_up_beside_up_waits_for_it(free_lab: Lab) -> None:
+    first, second = (
+        subprocess.Popen(
+            cli_argv(free_lab, "up"), env=cli_env(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    )
+    messages = [one.communicate(timeout=60)[1] for one in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), messages
+    (waited,) = [text for text in messages if "another command works on this lab: waiting for it" in text]
+    assert "the lab is up: checking it" in waited
+
+
 def test_up_after_up_was_killed_starts_over(free_lab: Lab) -> None:
     assert _up_killed_after(free_lab, 0.9) == -signal.SIGKILL
     done = cli(free_lab, "up")
