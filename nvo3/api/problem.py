@@ -68,19 +68,19 @@ def response(
     status: int, detail: str, errors: Iterable[Mapping[str, Any]] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return a problem document.  detail: one line.  errors: with the keys field, value, limit and message."""
-    document = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "errors": list(errors),
-    }
-    return Response(json.dumps(document), status, dict(headers or {}), content_type=CONTENT_TYPE)
+    return Response(document(status, detail, errors), status, dict(headers or {}), content_type=CONTENT_TYPE)
+
+
+def document(status: int, detail: str, errors: Iterable[Mapping[str, Any]] = ()) -> str:
+    """Return the JSON of a problem document."""
+    title = HTTPStatus(status).phrase  # as RFC 9457 section 4.2.1 wants for about:blank
+    content = {"type": "about:blank", "title": title, "status": status, "detail": detail, "errors": list(errors)}
+    return json.dumps(content)
 
 
 def field_error(field: str, message: str, value: Any = None, limit: Any = None) -> dict[str, Any]:
     """Return an element of `errors`."""
-    return {"field": field, "value": _shortened(value), "limit": limit, "message": message}
+    return {"field": field, "value": _shortened(value), "limit": limit, "message": _line(message)}
 
 
 def of_error(error: Nvo3Error) -> Response:

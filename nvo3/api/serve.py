@@ -15,6 +15,7 @@ import eventlet.greenio
 import eventlet.timeout
 import eventlet.wsgi
 
+from nvo3.api import problem
 from nvo3.api.body import BODY_MAX
 from nvo3.model.errors import ConfigError
 
@@ -26,6 +27,7 @@ _IDLE_S = 60.0  # a kept connection without a request
 _HEAD_S = 10.0  # request line and headers, whole
 _SOCKET_S = 10.0  # one read or write
 _DRAIN_S = 2.0
+_DETAIL_MAX = 200
 _PAUSE_S = 0.2  # after a failure of accept(2), which would fail again at once
 
 
@@ -56,6 +58,22 @@ class _Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         elif self._is_too_long():
             self._close()
         return complete
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer what is not even HTTP."""
+        detail = "".join(c if c.isprintable() else "?" for c in message or "not an HTTP request")[:_DETAIL_MAX]
+        body = problem.document(code, detail).encode()
+        self.request_version = self.protocol_version  # what could not be parsed counts as HTTP/0.9: no status line
+        self.send_response(code)
+        self.send_header("Content-Type", problem.CONTENT_TYPE)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: Any) -> None:
+        LOG.debug(format, *args)
 
     def _is_too_long(self) -> bool:
         """Tell whether the body may be one that the application refuses to read to its end."""

@@ -1,0 +1,103 @@
+"""The API on a real database and a real port, with a control plane that acts by the names of things.
+
+    fake_controller.py STATE_DIR RUN_DIR [REMOTES]
+
+Prints the port of the API, and that of ovsdb-server's process, as JSON on one line, then serves until its standard
+input ends.
+
+A hypervisor named deaf… never confirms and never connects; others are connected.  A port named up… is bound and up,
+one named mute… is bound but its switch does not answer.  A network named broken is a fault in the program.
+"""
+
+# ruff: noqa: E402
+import warnings
+
+warnings.simplefilter("ignore", DeprecationWarning)
+import eventlet
+
+eventlet.monkey_patch()
+
+import json
+import logging
+import sys
+from ipaddress import IPv4Address
+from pathlib import Path
+from uuid import UUID
+
+from nvo3.api.app import create_app
+from nvo3.api.serve import HttpServer
+from nvo3.model.ids import dpid_of
+from nvo3.model.status import HypervisorStatus, NetworkStatus, PortCounters, PortStatus
+from nvo3.ovsdb import server
+from nvo3.ovsdb.northbound import Northbound
+
+
+class FakePlane:
+    """A ControlPlane without switches."""
+
+    def __init__(self, northbound: Northbound) -> None:
+        self._northbound = northbound
+
+    def hypervisor_status(self, hypervisor: UUID) -> HypervisorStatus:
+        name = self._northbound.view.hypervisors[hypervisor].name
+        if name.startswith("deaf"):
+            return HypervisorStatus("connecting", False, dpid_of(hypervisor), None, (), 0, "no answer from it")
+        vtep_ip = IPv4Address("192.0.2.1")
+        return HypervisorStatus("connected", True, dpid_of(hypervisor), vtep_ip, ("geneve", "vxlan"), 12)
+
+    def network_status(self, network: UUID) -> NetworkStatus:
+        if self._northbound.view.networks[network].name == "broken":
+            raise RuntimeError("broken network")
+        return NetworkStatus(("hv1", "hv2"), (("hv1", "hv2", "geneve"), ("hv2", "hv3", None)), "hv2 and hv3 share none")
+
+    def port_status(self, port: UUID) -> PortStatus:
+        name = self._northbound.view.ports[port].name
+        if name.startswith(("up", "mute")):
+            return PortStatus("up", "hv1", "tap0", 5)
+        return PortStatus("unbound", detail="no interface carries its uuid")
+
+    def port_counters(self, port: UUID, timeout_s: float) -> PortCounters | None:
+        up = self._northbound.view.ports[port].name.startswith("up")
+        return PortCounters(1, 2, 3, 4, 5, 6, 7) if up else None
+
+    def wait_realized(self, timeout_s: float) -> tuple[str, ...]:
+        missing = tuple(h.name for h in self._northbound.view.hypervisors.values() if h.name.startswith("deaf"))
+        if missing:
+            eventlet.sleep(timeout_s)
+        return missing
+
+    def wait_port_up(self, port: UUID, timeout_s: float) -> PortStatus:
+        status = self.port_status(port)
+        if status.state != "up":
+            eventlet.sleep(timeout_s)
+        return status
+
+    def wait_hypervisor_connected(self, hypervisor: UUID, timeout_s: float) -> HypervisorStatus:
+        status = self.hypervisor_status(hypervisor)
+        if not status.connected:
+            eventlet.sleep(timeout_s)
+        return status
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    state_dir, run_dir, *remotes = sys.argv[1:]
+    database = None if remotes else server.start(Path(state_dir), Path(run_dir))
+    northbound = Northbound(remotes[0] if database is None else database.remote, timeout_s=5.0)
+    northbound.start()
+    http = HttpServer("127.0.0.1", 0, create_app(northbound, FakePlane(northbound)))
+    http.start()
+    print(json.dumps({"port": http.port, "database": None if database is None else database.pid}), flush=True)
+    try:
+        eventlet.hubs.trampoline(sys.stdin.fileno(), read=True)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        http.stop()
+        northbound.stop()
+        if database is not None:
+            database.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""What a client of the API sees: resources, lists, waiting."""
+
+import threading
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from nvo3.api.client import ApiError, ApiUnreachable, Client, item_path
+
+pytestmark = pytest.mark.ovsdb
+
+
+def _reply(reply: httpx.Response, status: int) -> dict[str, Any]:
+    assert reply.status_code == status, reply.text
+    assert reply.headers["content-type"] == ("application/json" if status < 400 else "application/problem+json")
+    content: dict[str, Any] = reply.json()
+    return content
+
+
+def test_tenant(http: httpx.Client) -> None:
+    reply = http.post("/v1/tenants", json={"name": "red"})
+    created = _reply(reply, 201)
+    assert reply.headers["location"] == "/v1/tenants/red"
+    assert created == {"name": "red", "uuid": created["uuid"]}
+    assert _reply(http.get("/v1/tenants/red"), 200) == created
+    http.post("/v1/tenants", json={"name": "blue"})
+    items = _reply(http.get("/v1/tenants"), 200)["items"]
+    assert [item["name"] for item in items] == ["blue", "red"]
+    renamed = _reply(http.patch("/v1/tenants/red", json={"name": "green"}), 200)
+    assert renamed == {"name": "green", "uuid": created["uuid"]}
+    assert _reply(http.get("/v1/tenants/red"), 404)["detail"] == "tenant 'red' does not exist"
+    reply = http.delete("/v1/tenants/green")
+    assert (reply.status_code, reply.content) == (204, b"")
+    assert _reply(http.delete("/v1/tenants/green"), 404)
+
+
+def test_network(http: httpx.Client, web: str) -> None:
+    shown = _reply(http.get(web), 200)
+    assert shown == {
+        "name": "web",
+        "uuid": shown["uuid"],
+        "tenant": "red",
+        "vni": 5000,
+        "encapsulation": "auto",
+        "mtu": 1400,
+        "pools": ["10.0.0.0/24", "fd00::/64"],
+        "status": {
+            "hypervisors": ["hv1", "hv2"],
+            "encapsulations": [
+                {"from": "hv1", "to": "hv2", "encapsulation": "geneve"},
+                {"from": "hv2", "to": "hv3", "encapsulation": None},
+            ],
+            "detail": "hv2 and hv3 share none",
+        },
+    }
+    body = {"name": "www", "vni": 7, "encapsulation": "gre", "mtu": 9000, "pools": ["10.0.0.0/16", "fd00::/64"]}
+    changed = _reply(http.patch(web, json=body), 200)
+    assert changed == {**shown, **body}
+    assert _reply(http.get("/v1/tenants/red/networks"), 200) == {"items": [changed]}
+    assert _reply(http.patch("/v1/tenants/red/networks/www", json={"mtu": 1300}), 200) == {**changed, "mtu": 1300}
+
+
+def test_port(http: httpx.Client, web: str) -> None:
+    shown = _reply(http.get(f"{web}/ports/a1"), 200)
+    assert shown == {
+        "name": "a1",
+        "uuid": shown["uuid"],
+        "tenant": "red",
+        "network": "web",
+        "mac": "02:00:00:00:00:01",
+        "addresses": ["10.0.0.2", "fd00::2"],
+        "port_security": True,
+        "status": {
+            "state": "unbound",
+            "hypervisor": None,
+            "interface": None,
+            "ofport": None,
+            "detail": "no interface carries its uuid",
+        },
+    }
+    body = {"mac": "02:00:00:00:00:09", "addresses": ["10.0.0.9"], "port_security": False}
+    assert _reply(http.patch(f"{web}/ports/a1", json=body), 200) == {**shown, **body}
+    created = _reply(http.post(f"{web}/ports", json={"name": "a0", "addresses": []}), 201)
+    assert created["addresses"] == []
+    assert int(created["mac"][:2], 16) & 3 == 2
+    assert [item["name"] for item in _reply(http.get(f"{web}/ports"), 200)["items"]] == ["a0", "a1"]
+    assert http.delete(f"{web}/ports/a1").status_code == 204
+    assert _reply(http.post(f"{web}/ports", json={"name": "a2"}), 201)["addresses"] == ["10.0.0.2", "fd00::2"]
+
+
+def test_port_counters(http: httpx.Client, web: str) -> None:
+    for name in ("up1", "mute1"):
+        _reply(http.post(f"{web}/ports", json={"name": name}), 201)
+    assert _reply(http.get(f"{web}/ports/up1/counters"), 200) == {
+        "rx_packets": 1,
+        "rx_bytes": 2,
+        "tx_packets": 3,
+        "tx_bytes": 4,
+        "rx_dropped": 5,
+        "tx_dropped": 6,
+        "spoofed_packets": 7,
+    }
+    assert "is not bound" in _reply(http.get(f"{web}/ports/a1/counters"), 409)["detail"]
+    assert "did not answer" in _reply(http.get(f"{web}/ports/mute1/counters"), 504)["detail"]
+
+
+def test_hypervisor(http: httpx.Client) -> None:
+    reply = http.post("/v1/hypervisors?wait=realized", json={"name": "hv1", "remote": "tcp:192.0.2.1:6640"})
+    created = _reply(reply, 201)
+    assert reply.headers["location"] == "/v1/hypervisors/hv1"
+    status = created["status"]
+    assert status.pop("dpid").startswith("4e56") and len(reply.json()["status"]["dpid"]) == 16
+    assert status == {
+        "state": "connected",
+        "connected": True,
+        "vtep_ip": "192.0.2.1",
+        "encapsulations": ["geneve", "vxlan"],
+        "n_flows": 12,
+        "detail": "",
+    }
+    changed = _reply(http.patch("/v1/hypervisors/hv1", json={"remote": "unix:/run/x.sock"}), 200)
+    assert (changed["remote"], changed["uuid"]) == ("unix:/run/x.sock", created["uuid"])
+    assert [item["name"] for item in _reply(http.get("/v1/hypervisors"), 200)["items"]] == ["hv1"]
+    assert http.delete("/v1/hypervisors/hv1").status_code == 204
+
+
+def test_settings(http: httpx.Client) -> None:
+    assert _reply(http.get("/v1/settings"), 200) == {"encapsulation_order": ["geneve", "vxlan", "gre"]}
+    body = {"encapsulation_order": ["vxlan", "gre"]}
+    assert _reply(http.patch("/v1/settings", json=body), 200) == body
+    assert _reply(http.patch("/v1/settings", json={}), 200) == body
+    assert _reply(http.get("/v1/settings"), 200) == body
+
+
+def test_wait_realized(http: httpx.Client, web: str) -> None:
+    assert http.post(f"{web}/ports?wait=realized", json={"name": "a2"}).status_code == 201
+    http.post("/v1/hypervisors", json={"name": "deaf1", "remote": "tcp:192.0.2.9:6640"})
+    started = time.monotonic()
+    problem = _reply(http.post(f"{web}/ports?wait=realized&timeout=0.3", json={"name": "a3"}), 504)
+    assert 0.3 <= time.monotonic() - started < 2
+    assert problem["detail"] == "port red/web/a3 is stored, but not in force within 0.3 s at: deaf1"
+    assert [error["value"] for error in problem["errors"]] == ["deaf1"]
+    assert _reply(http.get(f"{web}/ports/a3"), 200)["name"] == "a3"
+    problem = _reply(http.patch(f"{web}?wait=realized&timeout=0.1", json={"mtu": 1300}), 504)
+    assert "network red/web is stored, but not in force" in problem["detail"]
+    problem = _reply(http.delete(f"{web}/ports/a3?wait=realized&timeout=0.1"), 504)
+    assert "port red/web/a3 is deleted, but not in force" in problem["detail"]
+    assert http.get(f"{web}/ports/a3").status_code == 404
+
+
+def test_wait_for_hypervisor(http: httpx.Client) -> None:
+    body = {"name": "deaf1", "remote": "tcp:192.0.2.9:6640"}
+    problem = _reply(http.post("/v1/hypervisors?wait=realized&timeout=0.2", json=body), 504)
+    assert problem["detail"] == "hypervisor deaf1 is stored, but not connected within 0.2 s: no answer from it"
+    assert _reply(http.get("/v1/hypervisors/deaf1"), 200)["status"]["state"] == "connecting"
+
+
+def test_wait_until_port_is_up(http: httpx.Client, web: str) -> None:
+    http.post(f"{web}/ports", json={"name": "up1"})
+    assert _reply(http.get(f"{web}/ports/up1?wait=up"), 200)["status"]["state"] == "up"
+    problem = _reply(http.get(f"{web}/ports/a1?wait=up&timeout=0.2"), 504)
+    expected = "port red/web/a1 is not up within 0.2 s: it is unbound (no interface carries its uuid)"
+    assert problem["detail"] == expected
+
+
+def test_waiting_holds_nobody_up(http: httpx.Client, controller: Any) -> None:
+    http.post("/v1/hypervisors", json={"name": "deaf1", "remote": "tcp:192.0.2.9:6640"})
+    with httpx.Client(base_url=controller.url, trust_env=False) as other:
+        path = "/v1/tenants?wait=realized&timeout=2"
+        thread = threading.Thread(target=lambda: other.post(path, json={"name": "slow"}))
+        thread.start()
+        started = time.monotonic()
+        for number in range(20):
+            http.post("/v1/tenants", json={"name": f"t{number}"}).raise_for_status()
+        assert time.monotonic() - started < 1.5
+        thread.join()
+
+
+def test_concurrent_clients_get_different_addresses(web: str, controller: Any) -> None:
+    """Eight clients at once; no address and no MAC twice."""
+    made: list[dict[str, Any]] = []
+
+    def create(worker: int) -> None:
+        with Client(controller.url) as client:
+            for number in range(15):
+                made.append(client.post(f"{web}/ports", {"name": f"p{worker}-{number}"}))
+
+    threads = [threading.Thread(target=create, args=[worker]) for worker in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 120
+    for family in (0, 1):
+        assert len({port["addresses"][family] for port in made}) == 120
+    assert len({port["mac"] for port in made}) == 120
+
+
+def test_openapi(http: httpx.Client) -> None:
+    document = _reply(http.get("/openapi.json"), 200)
+    assert document["openapi"].startswith("3.1")
+    assert set(document["paths"]) == {
+        "/v1/tenants",
+        "/v1/tenants/{tenant}",
+        "/v1/tenants/{tenant}/networks",
+        "/v1/tenants/{tenant}/networks/{network}",
+        "/v1/tenants/{tenant}/networks/{network}/ports",
+        "/v1/tenants/{tenant}/networks/{network}/ports/{port}",
+        "/v1/tenants/{tenant}/networks/{network}/ports/{port}/counters",
+        "/v1/hypervisors",
+        "/v1/hypervisors/{hypervisor}",
+        "/v1/settings",
+    }
+    create = document["paths"]["/v1/tenants/{tenant}/networks"]["post"]
+    assert list(create["responses"]["409"]["content"]) == ["application/problem+json"]
+    assert list(create["responses"]["400"]["content"]) == ["application/problem+json"]
+    properties = document["components"]["schemas"]["NetworkCreate"]["properties"]
+    assert (properties["vni"]["minimum"], properties["vni"]["maximum"]) == (1, 16777215)
+    for reference in _references(document):
+        assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
+
+
+def _references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        found = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+        return found + [reference for item in value.values() for reference in _references(item)]
+    return [reference for item in value for reference in _references(item)] if isinstance(value, list) else []
+
+
+def test_health(http: httpx.Client) -> None:
+    assert _reply(http.get("/healthz"), 200) == {"status": "ok"}
+
+
+def test_client_errors_are_one_line(web: str, controller: Any) -> None:
+    with Client(controller.url) as client:
+        with pytest.raises(ApiError) as caught:
+            client.post(f"{web}/ports", {"name": "a1"})
+        assert str(caught.value) == "name: a1: network red/web has a port of that name"
+        assert (caught.value.status, caught.value.errors[0]["value"]) == (409, "a1")
+        with pytest.raises(ApiError) as caught:
+            client.get(item_path("tenants", "a b/c?d"))
+        assert caught.value.status == 404
+        assert client.delete(f"{web}/ports/a1") == {}
+    with Client("http://127.0.0.1:1") as client, pytest.raises(ApiUnreachable, match="no API at http://127.0.0.1:1 "):
+        client.get("/v1/tenants")
