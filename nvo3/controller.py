@@ -30,8 +30,8 @@ from nvo3.model.inventory import Binding, Inventory
 from nvo3.model.logical import Network, Port, Settings, Tenant
 from nvo3.model.physical import Hypervisor, HypervisorView
 from nvo3.pipeline import compose
-from nvo3.pipeline.compose import Part
 from nvo3.pipeline.compose import Kind as PartKind
+from nvo3.pipeline.compose import Part
 from nvo3.pipeline.diff import FlowTable
 from nvo3.pipeline.flow import FlowKey, FlowSpec
 
@@ -65,6 +65,14 @@ class ConfigurePatch:
 
 
 @dataclass(frozen=True, slots=True)
+class RememberView:
+    """Store what a hypervisor told, for a controller that starts when it cannot be asked."""
+
+    hypervisor: UUID
+    view: HypervisorView
+
+
+@dataclass(frozen=True, slots=True)
 class SyncSwitch:
     """Read a bridge's flows and bring them to `Controller.desired_flows`."""
 
@@ -81,21 +89,22 @@ class ChangeFlows:
     epoch: int
 
 
-Effect = ConnectHypervisor | DisconnectHypervisor | ConfigurePatch | SyncSwitch | ChangeFlows
+Effect = ConnectHypervisor | DisconnectHypervisor | ConfigurePatch | RememberView | SyncSwitch | ChangeFlows
 
 
 @dataclass(slots=True)
 class Bridge:
     """br-int of one hypervisor, as the core follows it.
 
-    reported: its database has told a view, or why not.  pending: epochs sent and not confirmed.  synced: between the end of a reading and
-    the next refusal or disconnection.
+    reported: its database has told a view, or why not.  live: it has told one to this controller.  pending: epochs sent and
+    not confirmed.  synced: between the end of a reading and the next refusal or disconnection.
     """
 
     dpid: Dpid
     table: FlowTable = field(default_factory=FlowTable)
     connected: bool = False  # database
     reported: bool = False
+    live: bool = False
     switch: bool = False  # OpenFlow
     synced: bool = False
     pending: deque[int] = field(default_factory=deque)
@@ -242,6 +251,8 @@ class Controller:
             self.bridges[row.uuid] = Bridge(dpid)
             self._by_dpid[dpid] = row.uuid
             self._mark(row.uuid, compose.BASE)
+        if row.seen is not None and not self.bridges[row.uuid].live:
+            self._set_view(row.uuid, row.seen)
         if known is None or known.row.remote != row.remote:
             self._effects.append(ConnectHypervisor(row, dpid))
             self._effects.append(ConfigurePatch(row.uuid, self._patch_wanted))
@@ -271,7 +282,10 @@ class Controller:
         bridge.connected, bridge.detail = event.connected, event.detail
         bridge.reported = bridge.reported or event.view is not None or bool(event.detail)
         if event.view is not None:
+            bridge.live = True
             self._set_view(event.hypervisor, event.view)
+            if event.view != self.inventory.hosts[event.hypervisor].row.seen:
+                self._effects.append(RememberView(event.hypervisor, event.view))
 
     def _set_view(self, hypervisor: UUID, view: HypervisorView) -> None:
         before = self.inventory.hosts[hypervisor].view

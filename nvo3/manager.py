@@ -1,7 +1,7 @@
 """The `ryu-manager` command: loads Ryu and os-ken apps and runs them on eventlet, with Ryu's options.
 
-`nvo3_app.py` and the other apps of `ryu_apps/` are found from any directory.  `import ryu.…` resolves to `os_ken.…`, so an app written for Ryu
-runs unchanged.  Import this module before os_ken: it selects the hub.
+`nvo3_app.py` and the other apps of `ryu_apps/` are found from any directory.  `import ryu.…` resolves to `os_ken.…`, so an app written for
+Ryu runs unchanged.  Import this module before os_ken: it selects the hub.
 """
 
 import importlib
@@ -92,7 +92,7 @@ def _register_options(conf: Any, cfg: Any) -> None:
 def _parse(conf: Any, cfg: Any, argv: Sequence[str]) -> list[str]:
     """Parse the options; those of our own apps are known before the apps are loaded."""
     # app_manager comes first, or os-ken's imports go round in a circle; the other two register options.
-    from os_ken.base import app_manager  # noqa: F401, I001
+    from os_ken.base import app_manager  # noqa: F401
     from os_ken.controller import controller, ofp_handler  # noqa: F401
 
     from nvo3 import options
@@ -100,9 +100,13 @@ def _parse(conf: Any, cfg: Any, argv: Sequence[str]) -> list[str]:
     _register_options(conf, cfg)
     options.register(conf)
     default = [f for f in ("/etc/nvo3/ryu.conf", "/usr/local/etc/ryu/ryu.conf") if os.path.exists(f)]
-    arguments = dict(
-        args=list(argv), project="ryu", prog="ryu-manager", version=f"nvo3 {nvo3.__version__}", usage="%(prog)s [options] [app ...]"
-    )
+    arguments = {
+        "args": list(argv),
+        "project": "ryu",
+        "prog": "ryu-manager",
+        "version": f"nvo3 {nvo3.__version__}",
+        "usage": "%(prog)s [options] [app ...]",
+    }
     try:
         conf(**arguments, default_config_files=default[:1])
     except cfg.ConfigFilesNotFoundError as error:

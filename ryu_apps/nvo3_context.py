@@ -23,14 +23,16 @@ from nvo3.controller import (
     DisconnectHypervisor,
     Effect,
     Event,
+    RememberView,
     SyncSwitch,
 )
-from nvo3.model.errors import Nvo3Error
+from nvo3.model.errors import Nvo3Error, Unavailable
 from nvo3.model.event import FlowsConfirmed, FlowsRefused, SwitchConnected, SwitchDisconnected, Tick
 from nvo3.model.ids import Dpid
+from nvo3.model.physical import HypervisorView
 from nvo3.openflow.connection import LiveSession
 from nvo3.openflow.session import Confirmed, FlowsRead, Refused, SessionEvent, Statistics, SwitchSession
-from nvo3.ovsdb import server
+from nvo3.ovsdb import seen, server
 from nvo3.ovsdb.hypervisor import HypervisorLink
 from nvo3.ovsdb.northbound import Northbound
 from ryu_apps.control_plane import Plane
@@ -38,6 +40,39 @@ from ryu_apps.control_plane import Plane
 LOG = logging.getLogger("nvo3")
 
 _TICK_S = 0.25
+
+
+class Memory:
+    """Writes what hypervisors told into the NB database; where one tells faster than that goes, the newest only."""
+
+    def __init__(self, northbound: Northbound) -> None:
+        self._northbound = northbound
+        self._views: dict[UUID, HypervisorView] = {}
+        self._awake = eventlet.event.Event()
+        self._thread = eventlet.spawn(self._run)
+
+    def put(self, hypervisor: UUID, view: HypervisorView) -> None:
+        """Remember a view soon."""
+        self._views[hypervisor] = view
+        if not self._awake.ready():
+            self._awake.send()
+
+    def close(self) -> None:
+        """Stop writing."""
+        self._thread.kill()
+
+    def _run(self) -> None:
+        while True:
+            self._awake.wait()
+            self._awake = eventlet.event.Event()
+            views, self._views = self._views, {}
+            for hypervisor, view in views.items():
+                try:
+                    self._northbound.transact(seen.remember(hypervisor, view))
+                except Nvo3Error as error:
+                    LOG.warning("what hypervisors told is not stored: %s", error)
+                    if isinstance(error, Unavailable) and hypervisor not in self._views:
+                        self.put(hypervisor, view)
 
 
 class Nvo3Context:
@@ -56,6 +91,7 @@ class Nvo3Context:
         except Nvo3Error as error:
             LOG.error("%s", error)
             sys.exit(1)
+        self._memory = Memory(self.northbound)
         self._ticker = eventlet.spawn(self._tick)
         self.northbound.start()
 
@@ -72,6 +108,7 @@ class Nvo3Context:
     def close(self) -> None:
         """Let go of everything; hypervisors keep what they have."""
         self._ticker.kill()
+        self._memory.close()
         self.northbound.stop()
         for link in self._links.values():
             link.stop()
@@ -114,6 +151,8 @@ class Nvo3Context:
             case DisconnectHypervisor(hypervisor_id):
                 if (link := self._links.pop(hypervisor_id, None)) is not None:
                     link.stop(withdraw=True)
+            case RememberView(hypervisor_id, view):
+                self._memory.put(hypervisor_id, view)
             case ConfigurePatch(hypervisor_id, wanted):
                 if (link := self._links.get(hypervisor_id)) is not None:
                     link.set_patch(wanted)

@@ -39,15 +39,6 @@ PATCH_OFPORT = 65000  # br-int's end of the patch to br-phy, for flat networks
 
 
 @dataclass(frozen=True, slots=True)
-class Hypervisor:
-    """A host that runs OVS.  name: unique.  remote: its ovsdb-server, `tcp:HOST:PORT`, `ssl:HOST:PORT` or `unix:PATH`."""
-
-    uuid: UUID
-    name: str
-    remote: str
-
-
-@dataclass(frozen=True, slots=True)
 class Vport:
     """An OVS Interface on br-int that carries a guest's port.  ofport: its OpenFlow port number."""
 
@@ -68,3 +59,17 @@ class HypervisorView:
     tunnels: tuple[tuple[str, int], ...]
     patch_ofport: int | None
     vports: tuple[Vport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hypervisor:
+    """A host that runs OVS.
+
+    name: unique.  remote: its ovsdb-server, `tcp:HOST:PORT`, `ssl:HOST:PORT` or `unix:PATH`.  seen: what its database last told a
+    controller; a controller that starts while the hypervisor is not reachable goes by it, since guests there go on sending.
+    """
+
+    uuid: UUID
+    name: str
+    remote: str
+    seen: HypervisorView | None = None

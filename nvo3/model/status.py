@@ -10,7 +10,10 @@ PortState = Literal["unbound", "pending", "up"]
 
 @dataclass(frozen=True, slots=True)
 class HypervisorStatus:
-    """connected: its database and its OpenFlow connection are both up.  encapsulations: what its OVS offers, best first.  detail: one line."""
+    """connected: its database and its OpenFlow connection are both up.  encapsulations: what its OVS offers, best first.
+
+    detail: one line, where something is wrong.
+    """
 
     state: HypervisorState
     connected: bool
@@ -34,7 +37,10 @@ class PortStatus:
 
 @dataclass(frozen=True, slots=True)
 class NetworkStatus:
-    """encapsulations: (hypervisor, hypervisor, encapsulation or None where they share none).  detail: one line, where something is wrong."""
+    """encapsulations: (hypervisor, hypervisor, encapsulation or None where they share none).
+
+    detail: one line, where something is wrong.
+    """
 
     hypervisors: tuple[str, ...]
     encapsulations: tuple[tuple[str, str, str | None], ...]
@@ -43,7 +49,10 @@ class NetworkStatus:
 
 @dataclass(frozen=True, slots=True)
 class PortCounters:
-    """Counted by the switch since the port was bound.  rx: from the guest.  tx: to the guest.  spoofed_packets: dropped by port security."""
+    """Counted by the switch since the port was bound.
+
+    rx: from the guest.  tx: to the guest.  spoofed_packets: dropped by port security.
+    """
 
     rx_packets: int
     rx_bytes: int

@@ -16,7 +16,7 @@ from typing import Any
 
 import eventlet
 from os_ken import cfg
-from os_ken.base import app_manager  # noqa: I001  before controller, or os-ken's imports go round in a circle
+from os_ken.base import app_manager
 from os_ken.controller import controller
 from os_ken.ofproto import ofproto_parser
 

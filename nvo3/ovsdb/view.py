@@ -16,6 +16,7 @@ from nvo3.model.errors import ConfigError, NotFound
 from nvo3.model.event import Kind, NorthboundChanged
 from nvo3.model.logical import NONE, IPAddress, Network, Port, Settings, Tenant
 from nvo3.model.physical import ENCAPSULATIONS, Hypervisor
+from nvo3.ovsdb import seen
 from nvo3.ovsdb.allocation import AddressSpace, NumberSpace
 
 LOG = logging.getLogger(__name__)
@@ -219,7 +220,8 @@ class View:
         return Port(row.uuid, uuid, name, mac, addresses, row.port_security)
 
     def _hypervisor(self, row: Any) -> Hypervisor:
-        return Hypervisor(row.uuid, ids.check_name(row.name, "name"), check.check_remote(row.remote, "remote"))
+        name, remote = ids.check_name(row.name, "name"), check.check_remote(row.remote, "remote")
+        return Hypervisor(row.uuid, name, remote, seen.parse(row) if row.seen else None)
 
     # Indexes.
 

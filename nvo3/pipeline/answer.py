@@ -1,8 +1,8 @@
 """Tables answer and send_answer: ARP requests (RFC 826) and neighbour solicitations (RFC 4861) are answered from the model.
 
 Every address of a network is known on each of its hypervisors, so a question never crosses the underlay.  In a network with pools a
-question for an address that nobody has is dropped; a pure L2 network knows no addresses and lets it pass.  A guest is not told about its own
-address, or its duplicate address detection (RFC 5227, RFC 4862) would find itself.
+question for an address that nobody has is dropped; a pure L2 network knows no addresses and lets it pass.  A guest is not told about its
+own address, or its duplicate address detection (RFC 5227, RFC 4862) would find itself.
 """
 
 from ipaddress import IPv4Address, IPv6Address

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.pipeline.switch import Switch, ovs_program
 from tests.pipeline.world import World
 

@@ -9,6 +9,7 @@ from scapy.layers.inet6 import (
     ICMPv6NDOptDstLLAddr,
     ICMPv6NDOptSrcLLAddr,
 )
+
 from tests.pipeline.switch import Switch
 from tests.pipeline.world import World, mac
 

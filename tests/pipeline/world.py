@@ -6,9 +6,9 @@ Tenants red and blue have one network each with the same addresses.  `lan` is a 
 import uuid
 from ipaddress import IPv4Address, ip_address, ip_network
 
+from nvo3.controller import Controller
 from nvo3.model.event import HypervisorChanged, NorthboundChanged
 from nvo3.model.ids import Mac, Vni
-from nvo3.controller import Controller
 from nvo3.model.logical import Network, Port, Tenant
 from nvo3.model.physical import Hypervisor, HypervisorView, Vport
 from nvo3.pipeline.flow import FlowSpec

@@ -13,6 +13,7 @@ from nvo3.controller import (
     Controller,
     DisconnectHypervisor,
     Effect,
+    RememberView,
     SyncSwitch,
 )
 from nvo3.model.event import (
@@ -103,7 +104,7 @@ def test_no_switch_is_touched_before_every_hypervisor_has_reported() -> None:
     core.handle(NorthboundChanged(tuple(rows)), 10.0)
     assert core.handle(SwitchConnected(dpid_of(rows[0].uuid)), 10.1) == []
     view = HypervisorView(IPv4Address("192.0.2.1"), TUNNELS, None, ())
-    assert core.handle(HypervisorChanged(rows[0].uuid, True, view), 10.2) == []
+    assert core.handle(HypervisorChanged(rows[0].uuid, True, view), 10.2) == [RememberView(rows[0].uuid, view)]
     effects = core.handle(HypervisorChanged(rows[1].uuid, False, None, "refused"), 10.3)
     assert effects == [SyncSwitch(dpid_of(rows[0].uuid))]
 
@@ -338,3 +339,26 @@ def test_addresses_are_answered_on_every_hypervisor_of_the_network_before_the_po
     system.do(NorthboundChanged((absent,)))
     answers = [f for f in system.flows(0, Table.ANSWER) if f.owner == absent.uuid]
     assert len(answers) == 2 and not [f for f in system.flows(1, Table.ANSWER) if f.owner == absent.uuid]
+
+
+def test_a_controller_that_starts_while_a_hypervisor_is_away_goes_by_what_it_last_told() -> None:
+    system = System()
+    port_a, port_b = system.port(1), system.port(2)
+    system.do(NorthboundChanged((port_a, port_b)))
+    system.plug(0, port_a, 1)
+    told = [e for e in system.plug(1, port_b, 1) if isinstance(e, RememberView)]
+    assert told == [RememberView(system.hypervisors[1].uuid, system.views[system.hypervisors[1].uuid])]
+
+    rows = [replace(h, seen=system.views[h.uuid]) for h in system.hypervisors]
+    fresh = Controller()
+    fresh.handle(NorthboundChanged((system.tenant, system.network, port_a, port_b, *rows)), 0.0)
+    first = rows[0].uuid
+    fresh.handle(HypervisorChanged(first, True, rows[0].seen), 0.0)
+    fresh.handle(HypervisorChanged(rows[1].uuid, False, None, "Connection refused"), 0.0)
+    assert set(fresh.bridges[first].table) == set(system.core.bridges[first].table)
+
+    # What it tells now counts, whatever is remembered.
+    unplugged = replace(rows[1].seen, vports=())
+    fresh.handle(HypervisorChanged(rows[1].uuid, True, unplugged), 0.0)
+    fresh.handle(NorthboundChanged((rows[1],)), 0.0)
+    assert fresh.inventory.binding(port_b.uuid) is None
