@@ -54,9 +54,7 @@ def directory(*parts: str) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PrepareError(
-            f"cannot create {path} ({error.strerror}): set NVO3_CACHE to a directory that you may write to"
-        ) from None
+        raise PrepareError(f"cannot create {path} ({error.strerror}): set NVO3_CACHE to a directory that you may write to") from None
     return path
 
 
@@ -85,9 +83,7 @@ def locked(name: str, progress: Progress) -> Iterator[int]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise PrepareError(
-            f"cannot open {path} ({error.strerror}): set NVO3_CACHE to a directory that you may write to"
-        ) from None
+        raise PrepareError(f"cannot open {path} ({error.strerror}): set NVO3_CACHE to a directory that you may write to") from None
     try:
         _acquire(descriptor, name, progress)
         os.truncate(descriptor, 0)

@@ -36,9 +36,7 @@ def codename(path: Path = OS_RELEASE) -> str:
     if release.get("ID") == "debian" and name in SUPPORTED:
         return name
     found = release.get("PRETTY_NAME") or release.get("ID") or sys.platform
-    raise PrepareError(
-        f"unsupported distribution {found!r}: use {' or '.join(SUPPORTED.values())}, on a machine or in a container"
-    )
+    raise PrepareError(f"unsupported distribution {found!r}: use {' or '.join(SUPPORTED.values())}, on a machine or in a container")
 
 
 def require_python(version: tuple[int, int] | None = None) -> None:

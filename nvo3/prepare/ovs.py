@@ -18,9 +18,7 @@ from nvo3.prepare.errors import PrepareError, Terminated, ToolFailed
 from nvo3.prepare.progress import Progress
 
 STEPS = 3
-SPACE_BYTES = (
-    1_000_000_000  # 300 MB of build tree, 120 MB installed, 100 MB of sources and lists, and patches that add to it
-)
+SPACE_BYTES = 1_000_000_000  # 300 MB of build tree, 120 MB installed, 100 MB of sources and lists, and patches that add to it
 BUILD_INFO = "nvo3-build.json"
 # Symbols for perf.  What configure would decide by the libraries that it finds is decided here: builds do not differ.
 _FLAGS = ("--enable-ssl", "--enable-libcapng", "--disable-afxdp", "CFLAGS=-O2 -g")
@@ -126,10 +124,7 @@ class _Build:
         try:
             self._tool(["sh", "./configure", f"--prefix={prefix}", *_FLAGS], tree, "Open vSwitch's configure failed")
         except ToolFailed as failure:
-            if any(
-                "C compiler cannot create executables" in line or "no acceptable C compiler" in line
-                for line in failure.tail
-            ):
+            if any("C compiler cannot create executables" in line or "no acceptable C compiler" in line for line in failure.tail):
                 message = "no working C compiler: run 'sudo apt-get install --reinstall gcc libc6-dev'"
                 raise ToolFailed(message, failure.tail, failure.log) from None
             raise
@@ -172,9 +167,7 @@ class _Build:
         except ToolFailed as error:
             self._progress.log.write(f"the build tree is kept: {tree}")
             if any("No space left on device" in line for line in error.tail):
-                message = (
-                    f"the disk is full at {self._work}: free some, or set NVO3_CACHE to a directory on a larger disk"
-                )
+                message = f"the disk is full at {self._work}: free some, or set NVO3_CACHE to a directory on a larger disk"
                 raise ToolFailed(message, error.tail, error.log) from None
             raise
 

@@ -124,35 +124,36 @@ def ensure_packages(progress: Progress | None = None, names: Sequence[str] = PAC
 
 def _require_root(absent: Sequence[str]) -> None:
     if os.geteuid() != 0:
-        raise PrepareError(
-            f"missing Debian packages, and only root can install them: run 'sudo apt-get install {' '.join(absent)}'"
-        )
+        raise PrepareError(f"missing Debian packages, and only root can install them: run 'sudo apt-get install {' '.join(absent)}'")
 
 
 def _install(names: Sequence[str], progress: Progress) -> None:
     """Install packages; fetch the lists first where there are none, and again where they are outdated."""
-    fresh = not any(_APT_LISTS.glob("*_Packages*"))
-    if fresh:
-        update(progress)
+    if any(_APT_LISTS.glob("*_Packages*")):
+        try:
+            return _apt_install(names, progress)
+        except ToolFailed as failure:
+            progress.log.write(f"{failure}; trying again with new package lists")
+    outdated = _update_failure(progress)
     try:
         _apt_install(names, progress)
     except ToolFailed as failure:
-        if fresh:
-            raise _explained(failure) from None
+        raise _explained(outdated or failure) from None
+
+
+def _update_failure(progress: Progress) -> ToolFailed | None:
+    """Fetch the package lists; return what failed.  A source that fails matters only if a package is then not found."""
+    try:
         update(progress)
-        try:
-            _apt_install(names, progress)
-        except ToolFailed as again:
-            raise _explained(again) from None
+    except ToolFailed as failure:
+        return failure
+    return None
 
 
 def update(progress: Progress) -> None:
-    """Fetch the package lists of the machine.  Raises PrepareError: mirror unreachable, not root."""
+    """Fetch the package lists of the machine.  Raises ToolFailed where one of its sources fails."""
     progress.detail("fetching package lists")
-    try:
-        apt(["update"], progress, failure="apt-get update failed")
-    except ToolFailed as failure:
-        raise _explained(failure) from None
+    apt(["-o", "APT::Update::Error-Mode=any", "update"], progress, failure="apt-get update failed")
 
 
 def _apt_install(names: Sequence[str], progress: Progress) -> None:

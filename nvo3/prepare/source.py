@@ -92,7 +92,10 @@ def _from_own_lists(work: Path, progress: Progress) -> Path:
     except PrepareError:
         if os.geteuid() != 0:
             raise
-    packages.update(progress)
+    try:
+        packages.update(progress)
+    except ToolFailed as failure:
+        raise packages.explain_network(failure, "Debian's mirror") from None
     return _apt_download(work, [], progress)
 
 
@@ -171,9 +174,7 @@ def _apt_download(work: Path, options: Sequence[str], progress: Progress) -> Pat
     found = sorted(work.glob(f"{_PACKAGE}_*.deb"))
     if not found or not found[-1].name.startswith(f"{_PACKAGE}_{SERIES}."):
         seen = found[-1].name if found else "nothing"
-        raise PrepareError(
-            f"the mirror offers {seen}, {SERIES}.x is needed: set OVS_SOURCE to a tarball openvswitch-{SERIES}.x.tar.gz"
-        )
+        raise PrepareError(f"the mirror offers {seen}, {SERIES}.x is needed: set OVS_SOURCE to a tarball openvswitch-{SERIES}.x.tar.gz")
     return found[-1]
 
 

@@ -94,9 +94,7 @@ def test_lock_of_a_killed_holder_is_free(cache: Path, tmp_path: Path) -> None:
 
 def test_require_space_names_both_sizes(cache: Path) -> None:
     nvo3_cache.require_space(1, "a byte")
-    with pytest.raises(
-        PrepareError, match=r"too little disk space for all: \d+\.\d GB free at .*, 1000000\.0 GB needed"
-    ):
+    with pytest.raises(PrepareError, match=r"too little disk space for all: \d+\.\d GB free at .*, 1000000\.0 GB needed"):
         nvo3_cache.require_space(10**15, "all")
 
 

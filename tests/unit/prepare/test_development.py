@@ -58,7 +58,4 @@ def test_ovs_build_reports_an_error_in_one_line(app: typer.Typer, cache: Path, m
     monkeypatch.setenv("OVS_SOURCE", "/nonexistent.tar.gz")
     result = CliRunner().invoke(app, ["ovs", "build"])
     assert result.exit_code == 1 and result.stdout == ""
-    assert (
-        result.stderr.startswith("nvo3: OVS_SOURCE: '/nonexistent.tar.gz' cannot be read")
-        and result.stderr.count("\n") == 1
-    )
+    assert result.stderr.startswith("nvo3: OVS_SOURCE: '/nonexistent.tar.gz' cannot be read") and result.stderr.count("\n") == 1

@@ -17,7 +17,11 @@ exit 0
 _APT_GET = """#!/bin/sh
 for word; do last=$word; done
 case " $* " in
-*" update "*) echo update >> "$STATE/../calls"; touch "$STATE/../fresh"; exit 0 ;;
+*" update "*)
+    echo update >> "$STATE/../calls"
+    [ -n "$BROKEN_SOURCE" ] && { echo "E: Failed to fetch http://vendor.example  Connection refused"; exit 100; }
+    [ -n "$OFFLINE" ] || touch "$STATE/../fresh"
+    exit 0 ;;
 esac
 echo "install $last" >> "$STATE/../calls"
 [ -n "$OFFLINE" ] && { echo "E: Failed to fetch http://deb.example/x.deb  Could not resolve 'deb.example'"; exit 100; }
@@ -102,3 +106,14 @@ def test_unreachable_mirror_is_named_as_such(machine: Path, progress: Display, m
     message = str(caught.value)
     assert message.startswith("Debian's mirror cannot be reached") and "Could not resolve 'deb.example'" in message
     assert "\n" not in message and caught.value.log.exists()
+
+
+def test_broken_source_is_to_blame_only_if_a_package_is_not_found(
+    machine: Path, progress: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKEN_SOURCE", "1")
+    with pytest.raises(ToolFailed, match=r"cannot be reached \(Failed to fetch http://vendor.example  Connection refused\)"):
+        packages.ensure_packages(progress, ["gcc"])
+    (machine.parent / "fresh").touch()
+    packages.ensure_packages(progress, ["gcc"])
+    assert packages.missing(["gcc"]) == []

@@ -67,9 +67,7 @@ def test_apply_of_a_patch_that_does_not_fit_names_it(patches: Path, tree: Path, 
     (patches / "series").write_text("0002-two.patch\n")
     with pytest.raises(ToolFailed) as caught:
         patch.apply(tree, progress, _LOCK, patches)
-    expected = (
-        "ovs_datapath_patch/0002-two.patch does not apply to Open vSwitch (last file: lib/a.c): refresh the patch"
-    )
+    expected = "ovs_datapath_patch/0002-two.patch does not apply to Open vSwitch (last file: lib/a.c): refresh the patch"
     assert str(caught.value) == expected
     assert any("FAILED" in line for line in caught.value.tail)
 
@@ -85,9 +83,7 @@ def test_files_are_laid_over_the_tree_before_the_patches(patches: Path, tree: Pa
     (patches / "files" / "lib" / "a.c").write_text("one\ntwo\nthree\nfour\n")
     native = patches.parent / "native.c"
     native.write_text("shared\n")
-    (patches / "files" / "lib" / "new" / "shared.c").symlink_to(
-        os.path.relpath(native, patches / "files" / "lib" / "new")
-    )
+    (patches / "files" / "lib" / "new" / "shared.c").symlink_to(os.path.relpath(native, patches / "files" / "lib" / "new"))
     patch.apply(tree, progress, _LOCK, patches)
     assert (tree / "lib" / "a.c").read_text() == "one\nzwei\nthree\nfour\n"
     shared = tree / "lib" / "new" / "shared.c"

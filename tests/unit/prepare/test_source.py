@@ -57,9 +57,7 @@ def test_mirrors_of_both_kinds_of_source_list(tmp_path: Path, monkeypatch: pytes
         (tmp_path / "parts" / "debian.sources").write_text(deb822)
     config = tmp_path / "apt.conf"
     config.write_text(
-        f'Dir::Etc::sourcelist "{listed}";\n'
-        f'Dir::Etc::sourceparts "{tmp_path}/parts";\n'
-        f'Dir::State::lists "{tmp_path}/lists";\n'
+        f'Dir::Etc::sourcelist "{listed}";\nDir::Etc::sourceparts "{tmp_path}/parts";\nDir::State::lists "{tmp_path}/lists";\n'
     )
     monkeypatch.setenv("APT_CONFIG", str(config))
     monkeypatch.setattr(source.distribution, "codename", lambda: "bookworm")
@@ -68,9 +66,7 @@ def test_mirrors_of_both_kinds_of_source_list(tmp_path: Path, monkeypatch: pytes
 
 def test_given_source_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OVS_SOURCE", str(tmp_path / "none.tar.gz"))
-    with pytest.raises(
-        PrepareError, match=r"OVS_SOURCE: '.*none.tar.gz' cannot be read \(No such file or directory\): give"
-    ):
+    with pytest.raises(PrepareError, match=r"OVS_SOURCE: '.*none.tar.gz' cannot be read \(No such file or directory\): give"):
         source.given()
     monkeypatch.setenv("OVS_SOURCE", str(tmp_path))
     with pytest.raises(PrepareError, match=r"cannot be read \(Is a directory\)"):
@@ -115,16 +111,12 @@ def test_unpack_of_a_damaged_archive(tarball: Path, tmp_path: Path, progress: Di
         source.unpack(tarball, tmp_path / "into", progress, _LOCK)
 
 
-def test_download_of_the_wrong_version_says_what_is_needed(
-    tmp_path: Path, progress: Display, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_of_the_wrong_version_says_what_is_needed(tmp_path: Path, progress: Display, monkeypatch: pytest.MonkeyPatch) -> None:
     def download(*_arguments: object, **_options: object) -> None:
         (tmp_path / "openvswitch-source_3.7.0-1_all.deb").write_text("")
 
     monkeypatch.setattr(source.packages, "apt", download)
-    with pytest.raises(
-        PrepareError, match=r"the mirror offers openvswitch-source_3\.7\.0-1_all\.deb, 3\.5\.x is needed"
-    ):
+    with pytest.raises(PrepareError, match=r"the mirror offers openvswitch-source_3\.7\.0-1_all\.deb, 3\.5\.x is needed"):
         source._apt_download(tmp_path, [], progress)
 
 

@@ -30,9 +30,7 @@ def prepared(cache: Path) -> Path:
     return prefix
 
 
-def _launch(
-    *arguments: str, program: str = "nvo3", user: int | None = None, **environment: str
-) -> "subprocess.CompletedProcess[str]":
+def _launch(*arguments: str, program: str = "nvo3", user: int | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
     # The key of the environment holds the Python that runs the launcher, so run it with this one.
     return subprocess.run(
         [sys.executable, CHECKOUT / "bin" / program, *arguments],
@@ -118,9 +116,7 @@ def test_source_that_is_missing_is_named_in_one_line(prepared: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_disk_is_checked_for_all_steps_before_the_first(
-    cache: Path, progress: Display, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_disk_is_checked_for_all_steps_before_the_first(cache: Path, progress: Display, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ovs, "SPACE_BYTES", 10**15)
     monkeypatch.setattr("nvo3.prepare.packages.missing", lambda names=(): [])
     with pytest.raises(PrepareError, match="too little disk space for the first preparation"):

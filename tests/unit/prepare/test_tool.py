@@ -61,9 +61,7 @@ def test_environment_has_nothing_that_changes_a_build(monkeypatch: pytest.Monkey
     assert environment["LC_ALL"] == "C.UTF-8" and environment["EXTRA"] == "y"
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)]
-)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)])
 def test_signal_ends_the_tool_and_its_children(cache: Path, tmp_path: Path, number: int, status: int) -> None:
     gate, pid_file = tmp_path / "gate", tmp_path / "pid"
     os.mkfifo(gate)
