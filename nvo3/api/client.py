@@ -38,13 +38,12 @@ class ApiError(Nvo3Error):
         super().__init__(self._line())
 
     def _line(self) -> str:
+        """Return the detail, which says it all where it is given."""
         fields = [
             f"{error['field']}: {error.get('message', '')}" if error.get("field") else str(error.get("message", ""))
             for error in self.errors
         ]
-        text = "; ".join(field for field in fields if field and field not in self.detail)
-        parts = [part for part in (self.detail, text) if part]
-        return " ".join(": ".join(parts or [self.title]).split())
+        return " ".join((self.detail or "; ".join(fields) or self.title).split())
 
 
 class ApiUnreachable(ApiError):

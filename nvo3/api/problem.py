@@ -156,7 +156,7 @@ def _of_detail(model: str, detail: dict[str, Any]) -> dict[str, Any]:
         what = "null" if value is None else _TYPES.get(type(value), "something else")
         given = what if isinstance(value, list | dict | None) else f"{shown} ({what})"
         return field_error(field, f"{_WANTED[kind]}, not {given}", value, _WANTED[kind].removeprefix("must be "))
-    limits = {"greater_than": "above {gt}", "less_than_equal": "at most {le}", "literal_error": "{expected}"}
+    limits = {"greater_than": "above {gt:g}", "less_than_equal": "at most {le:g}", "literal_error": "{expected}"}
     if kind in limits:
         limit = limits[kind].format(**context)
         return field_error(field, f"must be {limit}, not {shown}", value, limit)

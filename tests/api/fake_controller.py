@@ -24,6 +24,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from uuid import UUID
 
+from nvo3.api import serve
 from nvo3.api.app import create_app
 from nvo3.api.serve import HttpServer
 from nvo3.model.ids import dpid_of
@@ -77,6 +78,10 @@ class FakePlane:
         if not status.connected:
             eventlet.sleep(timeout_s)
         return status
+
+
+# Shorter than in operation, so that tests need not wait as long.
+serve._HEAD_S = serve._SOCKET_S = 2.0
 
 
 def main() -> None:

@@ -177,9 +177,7 @@ def test_query(http: httpx.Client, query: str, field: str, message: str) -> None
     assert http.get("/v1/tenants").json() == {"items": []}
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v2/tenants", "/v1/tenants/", "/v1/tenants/a%2Fb", "/v1/tenants/%ff", "//"]
-)
+@pytest.mark.parametrize("path", ["/", "/v1", "/v2/tenants", "/v1/tenants/", "/v1/tenants/a%2Fb", "/v1/tenants/%ff", "//"])
 def test_path_that_is_none(http: httpx.Client, path: str) -> None:
     _problem(http.get(path), 404)
 

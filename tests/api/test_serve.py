@@ -40,9 +40,7 @@ def test_silent_and_rude_clients_leave_nothing(http: httpx.Client, controller: A
     threads, files = _n_threads_and_files(controller)
     for number in range(200):
         connection = _connect(controller)
-        connection.sendall(
-            (b"", b"\0\xff" * 40, b"GET /", b"POST /v1/tenants HTTP/1.1\r\nContent-Length: 9\r\n\r\n{")[number % 4]
-        )
+        connection.sendall((b"", b"\0\xff" * 40, b"GET /", b"POST /v1/tenants HTTP/1.1\r\nContent-Length: 9\r\n\r\n{")[number % 4])
         connection.close()
     assert http.get("/healthz").status_code == 200
     deadline = time.monotonic() + 5
@@ -56,9 +54,7 @@ def test_silent_and_rude_clients_leave_nothing(http: httpx.Client, controller: A
 def test_silent_clients_do_not_stop_others(http: httpx.Client, controller: Any) -> None:
     silent = [_connect(controller) for _ in range(100)]
     for connection in silent[::2]:
-        connection.sendall(
-            b"POST /v1/tenants HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
-        )
+        connection.sendall(b"POST /v1/tenants HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
     started = time.monotonic()
     assert http.post("/v1/tenants", json={"name": "red"}).status_code == 201
     assert time.monotonic() - started < 1
@@ -67,7 +63,7 @@ def test_silent_clients_do_not_stop_others(http: httpx.Client, controller: Any) 
 
 
 def test_header_that_trickles_in(controller: Any) -> None:
-    """A byte now and then keeps no connection: the whole head has 10 s."""
+    """A byte now and then keeps no connection open."""
     connection = _connect(controller)
     connection.sendall(b"GET /healthz HTTP/1.1\r\n")
     started = time.monotonic()
@@ -81,19 +77,17 @@ def test_header_that_trickles_in(controller: Any) -> None:
             continue
         except OSError:
             break
-    assert 8 < time.monotonic() - started < 13
+    assert 1 < time.monotonic() - started < 5
     connection.close()
 
 
 def test_body_that_never_ends(controller: Any) -> None:
-    """A socket that is silent within the body is given up after 10 s, with an answer."""
+    """A client that falls silent within the body is given up, with an answer."""
     connection = _connect(controller)
-    connection.sendall(
-        b"POST /v1/tenants HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
-    )
+    connection.sendall(b"POST /v1/tenants HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
     started = time.monotonic()
     reply = _read_all(connection)
-    assert 8 < time.monotonic() - started < 15
+    assert 1 < time.monotonic() - started < 5
     assert reply.startswith((b"HTTP/1.1 408", b"HTTP/1.1 400"))
     assert b"application/problem+json" in reply
 

@@ -1,0 +1,215 @@
+"""The nvo3 command on the API's resources: output, errors, exit status."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import nvo3 as package
+
+pytestmark = pytest.mark.ovsdb
+
+Nvo3 = Callable[[str], Any]
+_CHECKOUT = Path(package.__file__).parents[1]
+
+
+def _json(result: Any) -> Any:
+    assert result.status == 0, result.err
+    return json.loads(result.out)
+
+
+def _table(result: Any) -> list[list[str]]:
+    assert result.status == 0, result.err
+    return [line.split() for line in result.out.splitlines()]
+
+
+def test_tenant(nvo3: Nvo3, controller: Any) -> None:
+    created = _json(nvo3("tenant create red --output json"))
+    assert created == httpx.get(f"{controller.url}/v1/tenants/red", trust_env=False).json()
+    assert _json(nvo3("tenant show red -o json")) == created
+    nvo3("tenant create blue")
+    assert _table(nvo3("tenant list"))[0] == ["NAME", "UUID"]
+    assert [row[0] for row in _table(nvo3("tenant list"))[1:]] == ["blue", "red"]
+    assert _json(nvo3("tenant list -o json"))[1] == created
+    assert _json(nvo3("tenant set red --name green -o json")) == {**created, "name": "green"}
+    deleted = nvo3("tenant delete green")
+    assert (deleted.status, deleted.out, deleted.err) == (0, "", "")
+    assert _table(nvo3("tenant show blue"))[0] == ["NAME", "blue"]
+
+
+def test_network(web: Nvo3, controller: Any) -> None:
+    shown = _json(web("network show red/web -o json"))
+    assert shown == httpx.get(f"{controller.url}/v1/tenants/red/networks/web", trust_env=False).json()
+    assert _json(web("network list red -o json")) == [shown]
+    web("tenant create blue")
+    options = "--vni 77 --encapsulation vxlan --mtu 9000 --pool 192.168.0.0/16"
+    created = _json(web(f"network create blue/web {options} -o json"))
+    assert (created["vni"], created["encapsulation"], created["mtu"]) == (77, "vxlan", 9000)
+    assert [row[0] for row in _table(web("network list"))] == ["NETWORK", "blue/web", "red/web"]
+    changed = _json(web("network set blue/web --mtu 1300 --no-pool -o json"))
+    assert changed == {**created, "mtu": 1300, "pools": []}
+    assert _json(web("network set blue/web --pool 10.0.0.0/8 --vni 78 -o json"))["vni"] == 78
+    assert web("network delete blue/web").status == 0
+
+
+def test_port(web: Nvo3) -> None:
+    shown = _json(web("port show red/web/a1 -o json"))
+    assert (shown["mac"], shown["addresses"]) == ("02:00:00:00:00:01", ["10.0.0.2", "fd00::2"])
+    assert _json(web("port list red/web -o json")) == [shown]
+    created = _json(web("port create red/web/a2 --address 10.0.0.9 --address fd00::9 --no-port-security -o json"))
+    assert (created["addresses"], created["port_security"]) == (["10.0.0.9", "fd00::9"], False)
+    changed = _json(web("port set red/web/a2 --no-address --port-security --mac 02-00-00-00-00-0F -o json"))
+    assert (changed["addresses"], changed["port_security"], changed["mac"]) == ([], True, "02:00:00:00:00:0f")
+    assert _table(web("port list red/web"))[0] == [*("PORT", "MAC", "ADDRESSES", "STATE", "HYPERVISOR", "UUID", "DETAIL")]
+    assert _table(web("port list red/web"))[1][:4] == ["red/web/a1", "02:00:00:00:00:01", "10.0.0.2,fd00::2", "unbound"]
+    assert web("port delete red/web/a2").status == 0
+
+
+def test_port_that_is_up(web: Nvo3) -> None:
+    web("port create red/web/up1")
+    assert _json(web("port counters red/web/up1 -o json"))["spoofed_packets"] == 7
+    assert _table(web("port counters red/web/up1"))[0] == ["RX", "PACKETS", "1"]
+    assert _json(web("port show red/web/up1 --wait -o json"))["status"]["state"] == "up"
+    refused = web("port show red/web/a1 --wait --timeout 0.2")
+    assert refused.status == 1
+    assert refused.err.startswith("nvo3: port red/web/a1 is not up within 0.2 s: it is unbound")
+
+
+def test_hypervisor(nvo3: Nvo3) -> None:
+    created = _json(nvo3("hypervisor create hv1 --remote tcp:192.0.2.1:6640 --wait -o json"))
+    assert created["status"]["state"] == "connected"
+    changed = _json(nvo3("hypervisor set hv1 --remote tcp:192.0.2.2:6640 -o json"))
+    assert changed["remote"] == "tcp:192.0.2.2:6640"
+    assert _table(nvo3("hypervisor list"))[1][:4] == ["hv1", "tcp:192.0.2.2:6640", "connected", "192.0.2.1"]
+    assert ["DPID", changed["status"]["dpid"]] in _table(nvo3("hypervisor show hv1"))
+    assert nvo3("hypervisor delete hv1").status == 0
+
+
+def test_settings(nvo3: Nvo3) -> None:
+    changed = {"encapsulation_order": ["vxlan", "gre"]}
+    assert _json(nvo3("settings set --encapsulation-order vxlan,gre -o json")) == changed
+    assert _json(nvo3("settings show -o json")) == changed
+    assert _table(nvo3("settings show")) == [["ENCAPSULATION", "ORDER", "vxlan,gre"]]
+
+
+def test_wait(web: Nvo3) -> None:
+    assert web("port create red/web/a2 --wait").status == 0
+    web("hypervisor create deaf1 --remote tcp:192.0.2.9:6640")
+    refused = web("port create red/web/a3 --wait --timeout 0.2")
+    assert (refused.status, refused.out) == (1, "")
+    assert refused.err == "nvo3: port red/web/a3 is stored, but not in force within 0.2 s at: deaf1\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("tenant create red", "name: red: a tenant of that name exists"),
+        ("tenant create a/b", "name: 'a/b' is not a name: 1 to 63 of"),
+        ("tenant show blue", "tenant 'blue' does not exist"),
+        ("tenant delete red", "tenant red is in use by network red/web"),
+        ("network create red/n --vni 16777216", "vni: 16777216 is not within 1..16777215"),
+        ("network create red/n --vni 5000", "vni: 5000: taken by network red/web"),
+        ("network create red/n --pool 10.0.0.0/8 --pool 10.1.0.0/16", "pools[1]: 10.1.0.0/16 overlaps 10.0.0.0/8"),
+        ("port create red/web/b --mac 02:00:00:00:00:01", "mac: 02:00:00:00:00:01: taken by port red/web/a1"),
+        ("port counters red/web/a1", "port red/web/a1 is not bound, so nothing counts for it"),
+        ("hypervisor create hv1 --remote tcp:x", "remote: 'tcp:x' is not tcp:HOST:PORT"),
+        ("port create red/web/b --wait --timeout 1000", 'timeout: must be at most 300, not "1000.0"'),
+    ],
+)
+def test_errors_are_one_line(web: Nvo3, arguments: str, message: str) -> None:
+    refused = web(arguments)
+    assert (refused.status, refused.out) == (1, "")
+    assert refused.err.count("\n") == 1
+    assert message in refused.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("nonsense", "nvo3: No such command 'nonsense'. (see nvo3 --help)"),
+        ("network create red", "'red' is not TENANT/NETWORK"),
+        ("port show red/web/", "'red/web/' is not TENANT/NETWORK/PORT"),
+        ("network create red/web --vni many", "Invalid value for '--vni'"),
+        ("hypervisor create hv1", "Missing option '--remote'"),
+        ("network set red/web --pool 10.0.0.0/8 --no-pool", "--pool and --no-pool exclude each other"),
+        ("tenant list --output xml", "Invalid value for '--output'"),
+    ],
+)
+def test_usage(offline: Nvo3, arguments: str, message: str) -> None:
+    refused = offline(arguments)
+    assert refused.status == 2
+    assert refused.err.count("\n") == 1
+    assert message in refused.err
+
+
+def test_api_not_reachable(offline: Nvo3) -> None:
+    refused = offline("tenant list --api http://127.0.0.1:1")
+    assert refused.status == 3
+    assert refused.err.count("\n") == 1
+    assert "no API at http://127.0.0.1:1 (" in refused.err
+    assert "start the controller with `ryu-manager nvo3_app.py`" in refused.err
+    assert offline("tenant list --api nonsense").status == 3
+
+
+def test_help_of_every_command(offline: Nvo3) -> None:
+    assert offline("--version").out == f"nvo3 {package.__version__}\n"
+    for group, commands in {
+        "hypervisor": "list show create set delete",
+        "tenant": "list show create set delete",
+        "network": "list show create set delete",
+        "port": "list show create set delete counters",
+        "settings": "show set",
+        "lab": "up down status exec",
+        "bench": "tcp",
+        "ovs": "build",
+    }.items():
+        assert group in offline("--help").out
+        listed = offline(f"{group} --help")
+        assert listed.status == 0
+        for command in commands.split():
+            assert command in listed.out
+            shown = offline(f"{group} {command} --help")
+            assert shown.status == 0
+            assert f"nvo3 {group} {command}" in shown.out
+
+
+def _run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[bytes]":
+    environment = {**os.environ, "PYTHONPATH": str(_CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "nvo3.cli", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, check=False, cwd="/", **options)
+
+
+def test_help_starts_quickly() -> None:
+    """Of several starts the best counts: the machine may be busy."""
+    spent = []
+    for _ in range(5):
+        started = time.monotonic()
+        assert _run("--help").returncode == 0
+        spent.append(time.monotonic() - started)
+    assert min(spent) < 0.4
+
+
+def test_as_a_process(controller: Any) -> None:
+    done = _run("tenant", "create", "red", "--api", controller.url)
+    assert (done.returncode, done.stderr) == (0, b"")
+    done = _run("tenant", "create", "red", "--api", controller.url)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == b"nvo3: name: red: a tenant of that name exists\n"
+
+
+def test_reader_that_leaves(web: Nvo3, controller: Any) -> None:
+    """`nvo3 … | head -0` ends without a word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {**os.environ, "PYTHONPATH": str(_CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "nvo3.cli", "port", "list", "red/web", "--api", controller.url]
+    done = subprocess.run(command, env=environment, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
