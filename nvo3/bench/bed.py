@@ -89,9 +89,7 @@ class OverlayBed:
             pairs = client.get(path)["status"]["encapsulations"]
         used = {pair["encapsulation"] for pair in pairs}
         if used != {encapsulation}:
-            raise LabError(
-                f"{encapsulation} was asked for; between the hypervisors is {', '.join(map(str, used)) or 'nothing'}"
-            )
+            raise LabError(f"{encapsulation} was asked for; between the hypervisors is {', '.join(map(str, used)) or 'nothing'}")
 
 
 def topology() -> Topology:

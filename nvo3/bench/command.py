@@ -30,18 +30,12 @@ def bench() -> None:
 
 @app.command("tcp")
 def bench_tcp(
-    arms: Annotated[
-        str, typer.Option(metavar="ARM,...", help=f"Of: {', '.join(arms_.ARMS)}.")
-    ] = "none,vxlan,geneve,gre",
-    wire: Annotated[
-        str, typer.Option(metavar="tso|gso", help="tso: NICs with segmentation offload.  gso: NICs without.")
-    ] = "tso",
+    arms: Annotated[str, typer.Option(metavar="ARM,...", help=f"Of: {', '.join(arms_.ARMS)}.")] = "none,vxlan,geneve,gre",
+    wire: Annotated[str, typer.Option(metavar="tso|gso", help="tso: NICs with segmentation offload.  gso: NICs without.")] = "tso",
     rounds: Annotated[int, typer.Option(help="How often each arm is measured.")] = 3,
     seconds: Annotated[int, typer.Option(help="How long each time.")] = 4,
     as_json: Json = False,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write raw data (CSV), the result (JSON) and plots there.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write raw data (CSV), the result (JSON) and plots there.")] = None,
 ) -> None:
     """One TCP flow between guests on two hypervisors, by iperf3; arms take turns within each round."""
     with user_errors("nothing stays"), _ended_by_sigterm():

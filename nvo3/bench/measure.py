@@ -63,9 +63,7 @@ def tcp(bed: Bed, arm: str, number: int, seconds: int) -> Sample:
 
 def _start_server(bed: Bed) -> "subprocess.Popen[str]":
     """Start iperf3 for one flow and wait until it listens."""
-    server = bed.popen(
-        SERVER, ["iperf3", "--server", "--one-off", "--forceflush"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    server = bed.popen(SERVER, ["iperf3", "--server", "--one-off", "--forceflush"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     lines = _read_until(server, "Server listening", _START_S)
     if lines is not None:
         _end(server)

@@ -36,9 +36,7 @@ def run(arms: Sequence[Arm], wire: Wire, rounds: int, seconds: int, say: Say) ->
     samples: list[Sample] = []
     with ExitStack() as stack:
         beds = {name: stack.enter_context(BEDS[name](wire, say)) for name in dict.fromkeys(arm.bed for arm in arms)}
-        conditions = machine.describe() | {
-            key: value for bed in beds.values() for key, value in bed.description.items()
-        }
+        conditions = machine.describe() | {key: value for bed in beds.values() for key, value in bed.description.items()}
         for number in range(1, rounds + 1):
             for arm in arms:
                 samples.append(_sample(beds[arm.bed], arm, number, seconds, say, f"round {number} of {rounds}"))

@@ -17,9 +17,7 @@ from nvo3.lab.progress import Say, quiet, shown
 from nvo3.lab.report import Report, render
 from nvo3.model.errors import ConfigError, Nvo3Error
 
-app = typer.Typer(
-    no_args_is_help=True, help="A lab in network namespaces: hypervisors, tenants and guests on this machine."
-)
+app = typer.Typer(no_args_is_help=True, help="A lab in network namespaces: hypervisors, tenants and guests on this machine.")
 guest_app = typer.Typer(no_args_is_help=True, help="Add, move and delete guests while the lab is up.")
 app.add_typer(guest_app, name="guest")
 
@@ -27,9 +25,7 @@ _NOT_EXECUTED = 127  # as shells report a command that does not exist
 
 Instance = Annotated[
     str | None,
-    typer.Option(
-        "--instance", envvar="NVO3_LAB_INSTANCE", metavar="NAME", help="Which lab; by default the one of this checkout."
-    ),
+    typer.Option("--instance", envvar="NVO3_LAB_INSTANCE", metavar="NAME", help="Which lab; by default the one of this checkout."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
@@ -73,9 +69,7 @@ def up(
         Path | None,
         typer.Argument(metavar="[TOPOLOGY.yaml]", help="What to bring up; by default two tenants on two hypervisors."),
     ] = None,
-    wire: Annotated[
-        str, typer.Option(metavar="tso|gso", help="tso: NICs with segmentation offload.  gso: NICs without.")
-    ] = "tso",
+    wire: Annotated[str, typer.Option(metavar="tso|gso", help="tso: NICs with segmentation offload.  gso: NICs without.")] = "tso",
     as_json: Json = False,
     instance: Instance = None,
 ) -> None:
@@ -135,9 +129,7 @@ def guest_add(
     tenant: Annotated[str, typer.Option("--tenant")],
     network: Annotated[str, typer.Option("--network")],
     hypervisor: Annotated[str, typer.Option("--hypervisor")],
-    address: Annotated[
-        list[str] | None, typer.Option("--address", help="May be repeated; by default one of each pool.")
-    ] = None,
+    address: Annotated[list[str] | None, typer.Option("--address", help="May be repeated; by default one of each pool.")] = None,
     instance: Instance = None,
 ) -> None:
     """Create a port and a guest on it."""

@@ -22,9 +22,7 @@ class CommandFailed(LabError):
 
     def __init__(self, argv: Sequence[str], status: int, output: str) -> None:
         lines = [line for line in output.strip().splitlines() if line.strip()]
-        super().__init__(
-            f"`{' '.join(argv)}` failed with status {status}: {lines[-1].strip() if lines else 'no message'}"
-        )
+        super().__init__(f"`{' '.join(argv)}` failed with status {status}: {lines[-1].strip() if lines else 'no message'}")
         self.status = status
         self.output = output
 

@@ -94,9 +94,7 @@ class Lab:
             self._say("the controller is not running: starting it")
             build.start_controller(site, record.place)
         with Client(record.place.api_url) as client:
-            system.wait_until(
-                lambda: all(_hypervisor(client, name).connected for name in record.topology.hypervisors), _RECONNECT_S
-            )
+            system.wait_until(lambda: all(_hypervisor(client, name).connected for name in record.topology.hypervisors), _RECONNECT_S)
 
     def down(self) -> bool:
         """Remove all that the lab made; return False if there was nothing.
@@ -140,10 +138,7 @@ class Lab:
         if record is None:
             raise LabError(f"no lab is up (instance {self.names.instance}); `nvo3 lab up` brings one up")
         if not record.complete:
-            raise LabError(
-                f"the lab (instance {self.names.instance}) is half-made; "
-                "`nvo3 lab up` starts over, `nvo3 lab down` removes it"
-            )
+            raise LabError(f"the lab (instance {self.names.instance}) is half-made; `nvo3 lab up` starts over, `nvo3 lab down` removes it")
         return record
 
     def _readable_record(self) -> Record | None:
@@ -167,9 +162,7 @@ class Lab:
         return Report(record.place.api_url, hypervisors, guests, cells, tuple(problems))
 
     def _roles(self, record: Record) -> list[str]:
-        switches = [
-            f"{name} {daemon}" for name in record.topology.hypervisors for daemon in (ovs.OVSDB_SERVER, ovs.VSWITCHD)
-        ]
+        switches = [f"{name} {daemon}" for name in record.topology.hypervisors for daemon in (ovs.OVSDB_SERVER, ovs.VSWITCHD)]
         return [controller.ROLE, *switches]
 
     def _runs(self, role: str) -> bool:
@@ -236,9 +229,7 @@ class Lab:
             return wrapped, self.switch(name).environment
         return wrapped, dict(os.environ)
 
-    def run(
-        self, name: str, argv: Sequence[str], *, timeout_s: float = 60, check: bool = True
-    ) -> "subprocess.CompletedProcess[str]":
+    def run(self, name: str, argv: Sequence[str], *, timeout_s: float = 60, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Run a command in the namespace of a guest or a hypervisor.
 
         check: raise CommandFailed if its status is not 0.  Raises subprocess.TimeoutExpired.
@@ -279,9 +270,7 @@ class Lab:
     def _check_new(self, record: Record, name: str, hypervisor: str) -> None:
         check_name(name, "name")
         if name in record.guests or name in record.topology.hypervisors or name in RESERVED:
-            raise ConfigError(
-                "name", f"{name!r} is already the name of a guest, of a hypervisor or of a part of the lab", name
-            )
+            raise ConfigError("name", f"{name!r} is already the name of a guest, of a hypervisor or of a part of the lab", name)
         self._check_hypervisor(record, hypervisor)
 
     def _check_hypervisor(self, record: Record, hypervisor: str) -> None:
@@ -353,8 +342,7 @@ class Lab:
             with Client(record.place.api_url) as client:
                 if not system.wait_until(lambda: _is_up_at(client, moved), _MOVE_S):
                     raise LabError(
-                        f"{guest.name}: its port was not up on {moved.hypervisor} within {_MOVE_S:g} s; "
-                        f"it stays on {guest.hypervisor}"
+                        f"{guest.name}: its port was not up on {moved.hypervisor} within {_MOVE_S:g} s; it stays on {guest.hypervisor}"
                     )
         except BaseException:
             self._drop_first(moved)
@@ -429,6 +417,4 @@ def require_machine() -> None:
     try:
         os.close(os.open(TUN, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
-        raise LabError(
-            f"{TUN}: {error.strerror}; Open vSwitch needs it: load the module tun, or give the container that device"
-        ) from None
+        raise LabError(f"{TUN}: {error.strerror}; Open vSwitch needs it: load the module tun, or give the container that device") from None

@@ -82,10 +82,7 @@ def connect_underlay(names: Names, hypervisors: Sequence[str]) -> None:
     fabric = names.netns(UNDERLAY)
     system.ip(
         [f"link add br0 netns {fabric} type bridge"]
-        + [
-            f"link add name {NIC} {mtu} netns {space} type veth peer name h{index} netns {fabric}"
-            for index, space in enumerate(spaces)
-        ]
+        + [f"link add name {NIC} {mtu} netns {space} type veth peer name h{index} netns {fabric}" for index, space in enumerate(spaces)]
     )
     system.set_sysctls(fabric, {"ipv6/conf/all/disable_ipv6": "1"})
     system.ip(["link set br0 up", *(f"link set h{index} master br0 up" for index in range(len(spaces)))], fabric)
@@ -115,8 +112,7 @@ def silence(space: str, interfaces: Sequence[str]) -> None:
     """
     rules = ["add table netdev nvo3"]
     rules += [
-        f'add chain netdev nvo3 {name} {{ type filter hook ingress device "{name}" priority -500; policy drop; }}'
-        for name in interfaces
+        f'add chain netdev nvo3 {name} {{ type filter hook ingress device "{name}" priority -500; policy drop; }}' for name in interfaces
     ]
     system.run_in(space, ["nft", "-f", "-"], stdin="\n".join(rules) + "\n")
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from nvo3.lab import process, system
-from nvo3.lab.errors import CommandFailed, DaemonFailed, LabError
+from nvo3.lab.errors import DaemonFailed, LabError
 from nvo3.lab.process import Process
 
 ENVIRONMENT = "NVO3_OVS"  # prefix of the Open vSwitch that the launcher built
@@ -47,10 +47,7 @@ class Binaries:
         path = os.pathsep.join([*own, os.environ.get("PATH", "")])
         for program in (OVSDB_SERVER, VSWITCHD, "ovsdb-tool", "ovs-vsctl"):
             if not shutil.which(program, path=path):
-                raise LabError(
-                    f"{program} not found by ${ENVIRONMENT} ({prefix or 'not set'}) nor by $PATH; "
-                    "`nvo3 ovs build` builds it"
-                )
+                raise LabError(f"{program} not found by ${ENVIRONMENT} ({prefix or 'not set'}) nor by $PATH; `nvo3 ovs build` builds it")
         vswitchd = Path(shutil.which(VSWITCHD, path=path) or "").resolve()
         schema = vswitchd.parent.parent / "share/openvswitch/vswitch.ovsschema"
         if not schema.exists():
@@ -123,9 +120,7 @@ class Switch:
 
     def vsctl(self, *arguments: str, wait: bool = True) -> str:
         """Run ovs-vsctl; wait: until ovs-vswitchd has done what was asked."""
-        return self.run(
-            "ovs-vsctl", f"--timeout={_START_S:g}", *([] if wait else ["--no-wait"]), *arguments, timeout_s=_START_S + 5
-        )
+        return self.run("ovs-vsctl", f"--timeout={_START_S:g}", *([] if wait else ["--no-wait"]), *arguments, timeout_s=_START_S + 5)
 
     def configure(self, hypervisor: str, vtep_ip: str, underlay: str, nic: str) -> None:
         """Set the switch up, for ovs-vswitchd to find when it starts: underlay bridge with its NIC, VTEP address."""
@@ -136,9 +131,7 @@ class Switch:
         )
         bridge = ("--may-exist", "add-br", underlay, "--", "set", "Bridge", underlay, "datapath_type=netdev")
         port = ("--may-exist", "add-port", underlay, nic)
-        self.vsctl(
-            "init", "--", "set", "Open_vSwitch", ".", *_CONFIGURATION, *identity, "--", *bridge, "--", *port, wait=False
-        )
+        self.vsctl("init", "--", "set", "Open_vSwitch", ".", *_CONFIGURATION, *identity, "--", *bridge, "--", *port, wait=False)
 
     def await_ovsdb(self, started: Process) -> None:
         """Wait until ovsdb-server serves.  Raises DaemonFailed."""
@@ -148,27 +141,27 @@ class Switch:
 
     def await_vswitchd(self, started: Process, interfaces: Sequence[str]) -> None:
         """Wait until ovs-vswitchd has made the interfaces.  Raises DaemonFailed with the reason that OVS gives."""
-        done = system.wait_until(lambda: self._interfaces_made(interfaces) or not process.is_alive(started), _START_S)
-        self._require(started, VSWITCHD, f"did not make {', '.join(interfaces)}", bool(done))
+        # The columns of Interface may still be those of an earlier run: first let it work through its configuration.
+        wanted = self._configuration_number("next_cfg") + 1
+        self.vsctl("set", "Open_vSwitch", ".", f"next_cfg={wanted}", wait=False)
+
+        def done() -> bool:
+            return self._configuration_number("cur_cfg") >= wanted
+
+        system.wait_until(lambda: done() or not process.is_alive(started), _START_S)
+        self._require(started, VSWITCHD, f"did not make {', '.join(interfaces)}", done())
         for interface in interfaces:
             error = self._interface_column(interface, "error")
             if error:
                 raise DaemonFailed(f"{self.name}: {VSWITCHD}: {interface}: {error}", self.log(VSWITCHD))
 
-    def _interfaces_made(self, interfaces: Sequence[str]) -> bool:
-        return all(self._interface_column(name, "ofport") for name in interfaces)
+    def _configuration_number(self, column: str) -> int:
+        return int(self.vsctl("get", "Open_vSwitch", ".", column, wait=False))
 
     def _interface_column(self, interface: str, column: str) -> str:
         """Return a column of an Interface as text, empty where it has no value."""
         text = self.vsctl("--if-exists", "get", "Interface", interface, column, wait=False).strip().strip('"')
         return "" if text == "[]" else text
-
-    def has_bridge(self, bridge: str) -> bool:
-        """Tell whether a bridge exists and its datapath runs."""
-        try:
-            return bool(self._interface_column(bridge, "ofport"))
-        except CommandFailed:
-            return False
 
     def _require(self, started: Process, daemon: str, failure: str, succeeded: bool) -> None:
         if not process.is_alive(started):

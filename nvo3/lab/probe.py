@@ -82,9 +82,7 @@ class _Sockets:
             self._add(number, family, socket.socket(kind, socket.SOCK_DGRAM), (text, self.port))
         tokens = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(frame.ETHERTYPE_TOKEN))
         self._add(number, _TOKENS, tokens, (VNIC, frame.ETHERTYPE_TOKEN))
-        frames = socket.socket(
-            socket.AF_PACKET, socket.SOCK_RAW, 0
-        )  # hears nothing until it is bound: the filter first
+        frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # hears nothing until it is bound: the filter first
         _attach_filter(frames)
         self._add(number, _FRAMES, frames, (VNIC, _EVERY_PROTOCOL))
 

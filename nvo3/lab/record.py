@@ -71,15 +71,11 @@ class Record:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise LabError(
-                f"{path}: not a lab's record ({error.__class__.__name__}); `nvo3 lab down` clears it"
-            ) from None
+            raise LabError(f"{path}: not a lab's record ({error.__class__.__name__}); `nvo3 lab down` clears it") from None
 
     @classmethod
     def _from_plain(cls, plain: dict[str, Any]) -> Self:
-        guests = {
-            name: Guest(**guest | {"addresses": tuple(guest["addresses"])}) for name, guest in plain["guests"].items()
-        }
+        guests = {name: Guest(**guest | {"addresses": tuple(guest["addresses"])}) for name, guest in plain["guests"].items()}
         return cls(
             place=Place(**plain["place"]),
             wire=plain["wire"],

@@ -44,13 +44,11 @@ class Report:
         return {
             "api": self.api,
             "hypervisors": [
-                {"name": one.name, "encapsulations": list(one.encapsulations), "connected": one.connected}
-                for one in self.hypervisors
+                {"name": one.name, "encapsulations": list(one.encapsulations), "connected": one.connected} for one in self.hypervisors
             ],
             "guests": [_guest(guest) for guest in self.guests],
             "matrix": [
-                {"from": cell.source, "to": cell.target, "expected": cell.expected, "reachable": cell.reachable}
-                for cell in self.matrix
+                {"from": cell.source, "to": cell.target, "expected": cell.expected, "reachable": cell.reachable} for cell in self.matrix
             ],
         }
 

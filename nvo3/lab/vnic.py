@@ -45,8 +45,7 @@ def attach(names: Names, guest: Guest, hypervisor: str, vnic: str) -> None:
 
 def _address_commands(guest: Guest, vnic: str) -> list[str]:
     return [
-        f"address add {address} dev {vnic} nodad" if ":" in address else f"address add {address} dev {vnic}"
-        for address in guest.addresses
+        f"address add {address} dev {vnic} nodad" if ":" in address else f"address add {address} dev {vnic}" for address in guest.addresses
     ]
 
 
@@ -75,11 +74,7 @@ def swap(names: Names, guest: Guest) -> None:
 def _neighbours(space: str) -> list[str]:
     """Return the commands that give back the neighbours that a guest knows now, so that a move costs no resolution."""
     entries = json.loads(system.run(["ip", "-n", space, "-json", "neighbour", "show", "dev", VNIC]) or "[]")
-    return [
-        f"neighbour replace {entry['dst']} lladdr {entry['lladdr']} dev {VNIC} nud stale"
-        for entry in entries
-        if "lladdr" in entry
-    ]
+    return [f"neighbour replace {entry['dst']} lladdr {entry['lladdr']} dev {VNIC} nud stale" for entry in entries if "lladdr" in entry]
 
 
 def drop_old(names: Names, guest: Guest, hypervisor: str) -> None:

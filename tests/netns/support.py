@@ -19,9 +19,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 def cli(lab: Lab, *arguments: str, timeout_s: float = 60) -> "subprocess.CompletedProcess[str]":
     """Run `nvo3 lab ARGUMENTS` on a lab as a user would."""
-    return subprocess.run(
-        cli_argv(lab, *arguments), env=cli_env(), capture_output=True, text=True, timeout=timeout_s, check=False
-    )
+    return subprocess.run(cli_argv(lab, *arguments), env=cli_env(), capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
 def cli_argv(lab: Lab, *arguments: str) -> list[str]:
@@ -94,11 +92,7 @@ def leftovers(lab: Lab) -> list[str]:
     """Return what stands of a lab on this machine: namespaces, links, files, processes."""
     names = lab.names
     found = system.netns_names(names.prefix)
-    found += [
-        str(path)
-        for path in (Path("/sys/class/net", names.management_link), names.run_dir, names.lock_file)
-        if path.exists()
-    ]
+    found += [str(path) for path in (Path("/sys/class/net", names.management_link), names.run_dir, names.lock_file) if path.exists()]
     for entry in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):
             command = Path("/proc", entry, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

@@ -45,9 +45,7 @@ def test_bench_tcp_measures_and_cleans_up(tmp_path: Path) -> None:
 
 
 def test_bench_tcp_interrupted_leaves_nothing() -> None:
-    process = subprocess.Popen(
-        _argv("--seconds", "60"), env=cli_env(), stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = subprocess.Popen(_argv("--seconds", "60"), env=cli_env(), stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stderr is not None
     for line in process.stderr:
         if "round 1 of 3" in line:

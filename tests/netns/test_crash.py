@@ -42,9 +42,7 @@ def test_down_after_up_was_killed_at_any_point_leaves_nothing(free_lab: Lab) -> 
 
 
 def test_up_interrupted_ends_at_once_and_says_what_stays(free_lab: Lab) -> None:
-    process = subprocess.Popen(
-        cli_argv(free_lab, "up"), env=cli_env(), stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = subprocess.Popen(cli_argv(free_lab, "up"), env=cli_env(), stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stderr is not None
     for line in process.stderr:
         if "waiting for" in line:
@@ -62,9 +60,7 @@ def test_up_interrupted_ends_at_once_and_says_what_stays(free_lab: Lab) -> None:
 
 def test_up_beside_up_waits_for_it(free_lab: Lab) -> None:
     first, second = (
-        subprocess.Popen(
-            cli_argv(free_lab, "up"), env=cli_env(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
+        subprocess.Popen(cli_argv(free_lab, "up"), env=cli_env(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     )
     messages = [one.communicate(timeout=60)[1] for one in (first, second)]
@@ -113,9 +109,7 @@ def test_down_ends_what_runs_inside_and_what_the_killed_controller_left(free_lab
     assert leftovers(free_lab) == []
 
 
-def test_up_without_a_working_switch_names_the_log(
-    free_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_up_without_a_working_switch_names_the_log(free_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = tmp_path / "ovs-vswitchd"
     fake.write_text("#!/bin/sh\necho out of order\nexit 3\n")
     fake.chmod(0o755)

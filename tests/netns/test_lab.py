@@ -17,9 +17,7 @@ def test_status_json_has_exactly_the_documented_keys(lab: Lab) -> None:
     assert list(status) == ["api", "hypervisors", "guests", "matrix"]
     assert status["api"] == lab.api_url
     assert [list(one) for one in status["hypervisors"]] == [["name", "encapsulations", "connected"]] * 2
-    assert all(
-        one["connected"] and {"vxlan", "geneve", "gre"} <= set(one["encapsulations"]) for one in status["hypervisors"]
-    )
+    assert all(one["connected"] and {"vxlan", "geneve", "gre"} <= set(one["encapsulations"]) for one in status["hypervisors"])
     assert [list(one) for one in status["guests"]] == [["name", "tenant", "network", "hypervisor", "addresses"]] * 4
     assert [list(one) for one in status["matrix"]] == [["from", "to", "expected", "reachable"]] * 12
 

@@ -78,9 +78,7 @@ def _finding(error: dict[str, Any]) -> Finding:
     elif kind == "greater_than_equal":
         message = f"{value} is below {context['ge']}"
     elif kind in ("too_long", "too_short"):
-        message = (
-            f"{context['actual_length']} entries; {'at most' if kind == 'too_long' else 'at least'} {_limit(context)}"
-        )
+        message = f"{context['actual_length']} entries; {'at most' if kind == 'too_long' else 'at least'} {_limit(context)}"
     elif kind in _KINDS:
         message = f"{_shortened(value)} is not {_KINDS[kind]}"
     else:
@@ -181,8 +179,7 @@ def _check_unique(topology: Topology) -> Iterator[Finding]:
     seen: dict[tuple[str, str, str], str] = {}
     for index, guest in enumerate(topology.guests):
         values: list[tuple[source.Path, str]] = [
-            (("guests", index, "addresses", number), str(address))
-            for number, address in enumerate(guest.addresses or ())
+            (("guests", index, "addresses", number), str(address)) for number, address in enumerate(guest.addresses or ())
         ]
         if guest.mac:
             values.append((("guests", index, "mac"), guest.mac))

@@ -46,9 +46,7 @@ def _pool(value: Any) -> IPv4Network | IPv6Network:
     try:
         return ip_network(_text(value))
     except ValueError as error:
-        raise ValueError(
-            f"{value!r} is not a prefix: {error}" if "host bits" in str(error) else f"{value!r} is not a prefix"
-        ) from None
+        raise ValueError(f"{value!r} is not a prefix: {error}" if "host bits" in str(error) else f"{value!r} is not a prefix") from None
 
 
 def _encapsulation(value: Any) -> str:
@@ -111,9 +109,7 @@ class GuestSpec(Spec):
 class Topology(Spec):
     """A whole lab."""
 
-    hypervisors: Annotated[
-        list[Name], BeforeValidator(_hypervisor_names), Field(min_length=1, max_length=HYPERVISORS_MAX)
-    ]
+    hypervisors: Annotated[list[Name], BeforeValidator(_hypervisor_names), Field(min_length=1, max_length=HYPERVISORS_MAX)]
     tenants: dict[Name, TenantSpec]
     guests: Annotated[list[GuestSpec], Field(max_length=GUESTS_MAX)] = []
 

@@ -99,9 +99,7 @@ class Document:
         message = ", ".join(part for part in (error.context, error.problem) if part)
         if "'\\t'" in message:
             message += ": indent by spaces, not by tabs"
-        self.problems.append(
-            Problem(Mark(mark.line + 1, mark.column + 1) if mark else None, (), message or "is not YAML")
-        )
+        self.problems.append(Problem(Mark(mark.line + 1, mark.column + 1) if mark else None, (), message or "is not YAML"))
 
     def _value(self, node: yaml.Node, path: Path) -> Any:
         self._marks[path] = Mark(node.start_mark.line + 1, node.start_mark.column + 1)

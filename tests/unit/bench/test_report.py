@@ -11,9 +11,7 @@ from nvo3.bench.tcp import Run
 
 
 def sample(arm: str, number: int, gbps: float) -> Sample:
-    return Sample(
-        arm, number, gbps, retransmits=number, moved_bytes=500_000_000, cpu_seconds=number / 2, duration_s=4.0
-    )
+    return Sample(arm, number, gbps, retransmits=number, moved_bytes=500_000_000, cpu_seconds=number / 2, duration_s=4.0)
 
 
 def run(*arms: str) -> Run:

@@ -39,17 +39,13 @@ def test_entries_after_a_cut_line_are_still_read(tmp_path: Path) -> None:
 
 def test_entries_pass_over_what_is_not_an_entry(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    path.write_text(
-        "\n".join(map(json.dumps, [1, {"kind": "netns"}, {"other": 1}, {"kind": "netns", "name": "a"}])) + "\n"
-    )
+    path.write_text("\n".join(map(json.dumps, [1, {"kind": "netns"}, {"other": 1}, {"kind": "netns", "name": "a"}])) + "\n")
     assert Journal(path).entries() == [Entry("netns", "a")]
 
 
 def test_last_process_is_the_latest_of_its_role(tmp_path: Path) -> None:
     one = Journal(tmp_path / "journal")
-    one.record(
-        Entry("process", "controller", 1, 10), Entry("process", "other", 2, 20), Entry("process", "controller", 3, 30)
-    )
+    one.record(Entry("process", "controller", 1, 10), Entry("process", "other", 2, 20), Entry("process", "controller", 3, 30))
     assert one.last_process("controller") == process.Process(3, 30)
     assert one.last_process("hv1 ovs-vswitchd") is None
 

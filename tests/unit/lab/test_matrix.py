@@ -35,11 +35,7 @@ def cell(cells: list[Cell], source: str, target: str) -> Cell:
 
 def number_of(guests: list[Guest], source: Guest, target: Guest, address: str) -> int:
     sent = targets(guests)
-    return next(
-        n
-        for n, one in enumerate(sent)
-        if (guests[one.source], guests[one.target], one.address) == (source, target, address)
-    )
+    return next(n for n, one in enumerate(sent) if (guests[one.source], guests[one.target], one.address) == (source, target, address))
 
 
 def test_targets_are_every_address_of_every_other_guest() -> None:

@@ -60,9 +60,7 @@ def test_free_subnet_in_a_full_space_says_so() -> None:
 def test_chosen_avoids_other_labs_and_busy_ports(tmp_path: Path) -> None:
     with place.chosen(tmp_path) as first:
         (tmp_path / "one").mkdir()
-        (tmp_path / "one/lab.json").write_text(
-            json.dumps({"place": {name: getattr(first, name) for name in first.__slots__}})
-        )
+        (tmp_path / "one/lab.json").write_text(json.dumps({"place": {name: getattr(first, name) for name in first.__slots__}}))
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()

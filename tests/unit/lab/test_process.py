@@ -14,9 +14,7 @@ from nvo3.lab import process, system
 def test_spawn_records_before_anything_runs(tmp_path: Path) -> None:
     seen: list[tuple[process.Process, bool]] = []
     proof = tmp_path / "proof"
-    one = process.spawn(
-        ["touch", str(proof)], lambda started: seen.append((started, proof.exists())), log=tmp_path / "log"
-    )
+    one = process.spawn(["touch", str(proof)], lambda started: seen.append((started, proof.exists())), log=tmp_path / "log")
     assert process.wait_gone(one, 5)
     assert seen == [(one, False)]
     assert proof.exists()
@@ -43,9 +41,7 @@ def test_spawn_runs_nothing_if_the_parent_is_killed_before_it_recorded(tmp_path:
         "def die(one): Path({pidfile!r}).write_text(f'{{one.pid}} {{one.start_ticks}}'); os.kill(os.getpid(), 9)\n"
         "process.spawn(['touch', {proof!r}], die, log=Path({log!r}))\n"
     ).format(pidfile=str(pidfile), proof=str(proof), log=str(tmp_path / "log"))
-    done = subprocess.run(
-        [sys.executable, "-c", script], check=False, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    )
+    done = subprocess.run([sys.executable, "-c", script], check=False, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
     assert done.returncode == -signal.SIGKILL
     orphan = process.Process(*map(int, pidfile.read_text().split()))
     assert process.wait_gone(orphan, 5)
@@ -61,9 +57,7 @@ def test_spawn_gives_the_daemon_a_session_and_no_input(tmp_path: Path) -> None:
 
 def test_stop_kills_what_does_not_end(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
-    one = process.spawn(
-        ["sh", "-c", f"trap '' TERM; : > {ready}; while :; do sleep 60; done"], lambda started: None, log=tmp_path / "l"
-    )
+    one = process.spawn(["sh", "-c", f"trap '' TERM; : > {ready}; while :; do sleep 60; done"], lambda started: None, log=tmp_path / "l")
     assert system.wait_until(ready.exists, 5)
     children = Path(f"/proc/{one.pid}/task/{one.pid}/children").read_text().split()
     process.stop(one, timeout_s=0.1)
@@ -92,9 +86,7 @@ def test_cpu_seconds_of_a_busy_process_grow(tmp_path: Path) -> None:
 
 
 def test_with_pidfile_under_believes_only_processes_of_that_directory(tmp_path: Path) -> None:
-    ours = process.spawn(
-        ["sh", "-c", "sleep 60 & wait", str(tmp_path / "db")], lambda started: None, log=tmp_path / "l"
-    )
+    ours = process.spawn(["sh", "-c", "sleep 60 & wait", str(tmp_path / "db")], lambda started: None, log=tmp_path / "l")
     other = process.spawn(["sleep", "60"], lambda started: None, log=tmp_path / "l")
     try:
         (tmp_path / "a.pid").write_text(f"{ours.pid}\n")

@@ -89,8 +89,7 @@ def test_topology_survives_its_json() -> None:
         (changed("vni: 5001", "mtu: 1279"), "topo.yaml:8:14: tenants.red.networks.web.mtu: 1279 is below 1280"),
         (
             changed("vni: 5001", "encapsulation: vlan"),
-            "topo.yaml:8:24: tenants.red.networks.web.encapsulation: "
-            "'vlan' is not one of auto, none, geneve, vxlan, gre",
+            "topo.yaml:8:24: tenants.red.networks.web.encapsulation: 'vlan' is not one of auto, none, geneve, vxlan, gre",
         ),
         (
             changed("fd00:10::/64", "10.0.0.128/25"),
@@ -98,8 +97,7 @@ def test_topology_survives_its_json() -> None:
         ),
         (
             changed("10.0.0.0/24", "10.0.0.1/24"),
-            "topo.yaml:10:13: tenants.red.networks.web.pools[0]: '10.0.0.1/24' is not a prefix: "
-            "10.0.0.1/24 has host bits set",
+            "topo.yaml:10:13: tenants.red.networks.web.pools[0]: '10.0.0.1/24' is not a prefix: 10.0.0.1/24 has host bits set",
         ),
         (
             changed("hypervisor: hv1", "hypervisor: hv3"),
@@ -112,8 +110,7 @@ def test_topology_survives_its_json() -> None:
         ),
         (
             changed("[10.0.0.11]", "[10.0.1.11]"),
-            "topo.yaml:17:17: guests[0].addresses[0]: 10.0.1.11 is outside of red/web's pools "
-            "(10.0.0.0/24, fd00:10::/64)",
+            "topo.yaml:17:17: guests[0].addresses[0]: 10.0.1.11 is outside of red/web's pools (10.0.0.0/24, fd00:10::/64)",
         ),
         (
             changed("[10.0.0.11]", "[10.0.0.11, 10.0.0.11]"),
@@ -171,8 +168,7 @@ def test_parse_second_flat_network_is_refused() -> None:
     flat = "tenants:\n  blue:\n    networks:\n      db: {encapsulation: none}\n      ex: {encapsulation: none}\n"
     found = problems(changed("tenants:\n", flat))
     assert found == [
-        "topo.yaml:8:27: tenants.blue.networks.ex.encapsulation: "
-        "'none' is already the encapsulation of blue/db; one flat network at most"
+        "topo.yaml:8:27: tenants.blue.networks.ex.encapsulation: 'none' is already the encapsulation of blue/db; one flat network at most"
     ]
 
 
