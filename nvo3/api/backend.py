@@ -55,8 +55,7 @@ class Backend:
 def unconfirmed(hypervisors: tuple[str, ...]) -> list[dict[str, Any]]:
     """Return the `errors` of a problem document that names hypervisors."""
     return [
-        {"field": "hypervisor", "value": name, "limit": None, "message": f"{name} has not confirmed the change"}
-        for name in hypervisors
+        {"field": "hypervisor", "value": name, "limit": None, "message": f"{name} has not confirmed the change"} for name in hypervisors
     ]
 
 

@@ -64,9 +64,7 @@ class Problem(Exception):
         self.response = response(status, detail, errors, headers)
 
 
-def response(
-    status: int, detail: str, errors: Iterable[Mapping[str, Any]] = (), headers: Mapping[str, str] | None = None
-) -> Response:
+def response(status: int, detail: str, errors: Iterable[Mapping[str, Any]] = (), headers: Mapping[str, str] | None = None) -> Response:
     """Return a problem document.  detail: one line.  errors: with the keys field, value, limit and message."""
     return Response(document(status, detail, errors), status, dict(headers or {}), content_type=CONTENT_TYPE)
 
@@ -110,10 +108,7 @@ def of_validation(error: ValidationError) -> Response:
 def documented() -> dict[str | int | HTTPStatus, type[BaseModel] | dict[Any, Any] | None]:
     """Return the problem documents that every operation may answer with, for its description."""
     reference = {"$ref": f"#/components/schemas/{schema.ProblemItem.__name__}"}
-    return {
-        status: {"description": text, "content": {CONTENT_TYPE: {"schema": reference}}}
-        for status, text in _DOCUMENTED.items()
-    }
+    return {status: {"description": text, "content": {CONTENT_TYPE: {"schema": reference}}} for status, text in _DOCUMENTED.items()}
 
 
 def register(app: Flask) -> None:
@@ -181,9 +176,7 @@ def _shortened(value: Any) -> Any:
         return value
     if isinstance(value, int) and abs(value) < 1 << 63:
         return value
-    text = (
-        value if isinstance(value, str) else repr(value) if isinstance(value, int) else json.dumps(value, default=str)
-    )
+    text = value if isinstance(value, str) else repr(value) if isinstance(value, int) else json.dumps(value, default=str)
     if len(text) <= _VALUE_MAX:
         return value
     return f"{text[:_VALUE_MAX]}… ({len(text)} characters)"

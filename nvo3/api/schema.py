@@ -34,14 +34,10 @@ Encapsulation = Annotated[
 ]
 Pools = Annotated[list[str], _documented("Prefixes that addresses come from, disjoint", maxItems=POOLS_MAX)]
 Mac = Annotated[str, _documented("Unicast MAC address, unique in the network")]
-Addresses = Annotated[
-    list[str], _documented("IP addresses within the network's pools, unique in the network", maxItems=ADDRESSES_MAX)
-]
+Addresses = Annotated[list[str], _documented("IP addresses within the network's pools, unique in the network", maxItems=ADDRESSES_MAX)]
 PortSecurity = Annotated[bool, _documented("Only the port's own addresses may be sent from")]
 Remote = Annotated[str, _documented(f"The hypervisor's OVSDB server: {REMOTE_RULE}")]
-EncapsulationOrder = Annotated[
-    list[str], _documented(f"What {AUTO} prefers, best first; what is not named is not chosen", minItems=1)
-]
+EncapsulationOrder = Annotated[list[str], _documented(f"What {AUTO} prefers, best first; what is not named is not chosen", minItems=1)]
 Detail = Annotated[str, _documented("One line, where there is something to say")]
 
 
@@ -156,9 +152,7 @@ class HypervisorPath(BaseModel):
 
 Timeout = Annotated[
     float,
-    Field(
-        gt=0, le=TIMEOUT_MAX_S, allow_inf_nan=False, description="Seconds that the answer to `wait` may take at most"
-    ),
+    Field(gt=0, le=TIMEOUT_MAX_S, allow_inf_nan=False, description="Seconds that the answer to `wait` may take at most"),
 ]
 
 
@@ -171,18 +165,14 @@ class NoQuery(BaseModel):
 class ChangeQuery(NoQuery):
     """Whether the answer waits until the change is in force."""
 
-    wait: Annotated[
-        Literal["realized"] | None, Field(description="Answer when every connected hypervisor has the change")
-    ] = None
+    wait: Annotated[Literal["realized"] | None, Field(description="Answer when every connected hypervisor has the change")] = None
     timeout: Timeout = TIMEOUT_DEFAULT_S
 
 
 class PortQuery(NoQuery):
     """Whether the answer waits until the port is up."""
 
-    wait: Annotated[
-        Literal["up"] | None, Field(description="Answer when the port is bound and its flows are in force")
-    ] = None
+    wait: Annotated[Literal["up"] | None, Field(description="Answer when the port is bound and its flows are in force")] = None
     timeout: Timeout = TIMEOUT_DEFAULT_S
 
 

@@ -23,9 +23,7 @@ class Output(StrEnum):
 
 Api = Annotated[
     str,
-    typer.Option(
-        "--api", metavar="URL", envvar="NVO3_API", show_envvar=True, help="Where the API is.", rich_help_panel="Common"
-    ),
+    typer.Option("--api", metavar="URL", envvar="NVO3_API", show_envvar=True, help="Where the API is.", rich_help_panel="Common"),
 ]
 OutputAs = Annotated[
     Output,
@@ -33,15 +31,11 @@ OutputAs = Annotated[
 ]
 Wait = Annotated[
     bool,
-    typer.Option(
-        "--wait", help="Return when the change is in force on every connected hypervisor.", rich_help_panel="Common"
-    ),
+    typer.Option("--wait", help="Return when the change is in force on every connected hypervisor.", rich_help_panel="Common"),
 ]
 Timeout = Annotated[
     float,
-    typer.Option(
-        "--timeout", metavar="SECONDS", help="How long --wait may take, at most 300.", rich_help_panel="Common"
-    ),
+    typer.Option("--timeout", metavar="SECONDS", help="How long --wait may take, at most 300.", rich_help_panel="Common"),
 ]
 
 API_DEFAULT = "http://127.0.0.1:8080"

@@ -93,9 +93,7 @@ def set_hypervisor(
 
 
 @app.command()
-def delete(
-    hypervisor: Name, wait: Wait = False, timeout: Timeout = common.TIMEOUT_DEFAULT_S, api: Api = common.API_DEFAULT
-) -> None:
+def delete(hypervisor: Name, wait: Wait = False, timeout: Timeout = common.TIMEOUT_DEFAULT_S, api: Api = common.API_DEFAULT) -> None:
     """Delete a hypervisor; ports that are bound there become unbound."""
     with common.connected(api) as client:
         client.delete(_path(hypervisor), **common.query(wait, timeout))

@@ -94,9 +94,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     pass
 
@@ -104,9 +102,7 @@ def _root(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
     try:
-        result = typer.main.get_command(app).main(
-            None if arguments is None else list(arguments), prog_name="nvo3", standalone_mode=False
-        )
+        result = typer.main.get_command(app).main(None if arguments is None else list(arguments), prog_name="nvo3", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except _UsageError as error:

@@ -14,9 +14,7 @@ Path = Annotated[str, typer.Argument(metavar=_FORM, help="Names of the tenant an
 Vni = Annotated[int | None, typer.Option(help="VXLAN network identifier, 1 to 16777215.")]
 Encapsulation = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME", help="auto: the best that each pair of hypervisors shares; geneve, vxlan or gre; none: flat."
-    ),
+    typer.Option(metavar="NAME", help="auto: the best that each pair of hypervisors shares; geneve, vxlan or gre; none: flat."),
 ]
 Mtu = Annotated[int | None, typer.Option(metavar="BYTES", help="Bytes of IP that guests may send, 1280 to 65000.")]
 Pool = Annotated[
@@ -45,10 +43,7 @@ def _row(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fields(item: dict[str, Any]) -> dict[str, Any]:
-    tunnels = [
-        f"{pair['from']}-{pair['to']}:{pair['encapsulation'] or 'none shared'}"
-        for pair in item["status"]["encapsulations"]
-    ]
+    tunnels = [f"{pair['from']}-{pair['to']}:{pair['encapsulation'] or 'none shared'}" for pair in item["status"]["encapsulations"]]
     return {**_row(item), "TUNNELS": tunnels, "UUID": item["uuid"]}
 
 
@@ -124,9 +119,7 @@ def set_network(
 
 
 @app.command()
-def delete(
-    network: Path, wait: Wait = False, timeout: Timeout = common.TIMEOUT_DEFAULT_S, api: Api = common.API_DEFAULT
-) -> None:
+def delete(network: Path, wait: Wait = False, timeout: Timeout = common.TIMEOUT_DEFAULT_S, api: Api = common.API_DEFAULT) -> None:
     """Delete a network that has no ports."""
     with common.connected(api) as client:
         client.delete(_path(network), **common.query(wait, timeout))

@@ -12,9 +12,7 @@ app = common.new_group("Ports, where guests are attached to networks.")
 _FORM = "TENANT/NETWORK/PORT"
 Path = Annotated[str, typer.Argument(metavar=_FORM, help="Names of tenant, network and port.")]
 Mac = Annotated[str | None, typer.Option(metavar="MAC", help="Unicast MAC address, as 02:00:00:00:00:01.")]
-Address = Annotated[
-    list[str] | None, typer.Option(metavar="IP", help="An address of the network's pools.  Can be repeated.")
-]
+Address = Annotated[list[str] | None, typer.Option(metavar="IP", help="An address of the network's pools.  Can be repeated.")]
 NoAddress = Annotated[bool, typer.Option("--no-address", help="Have no addresses.")]
 PortSecurity = Annotated[
     bool | None,
@@ -129,9 +127,7 @@ def set_port(
 
 
 @app.command()
-def delete(
-    port: Path, wait: Wait = False, timeout: Timeout = common.TIMEOUT_DEFAULT_S, api: Api = common.API_DEFAULT
-) -> None:
+def delete(port: Path, wait: Wait = False, timeout: Timeout = common.TIMEOUT_DEFAULT_S, api: Api = common.API_DEFAULT) -> None:
     """Delete a port."""
     with common.connected(api) as client:
         client.delete(_path(port), **common.query(wait, timeout))

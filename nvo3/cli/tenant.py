@@ -71,9 +71,7 @@ def set_tenant(
 
 
 @app.command()
-def delete(
-    tenant: Name, wait: Wait = False, timeout: Timeout = common.TIMEOUT_DEFAULT_S, api: Api = common.API_DEFAULT
-) -> None:
+def delete(tenant: Name, wait: Wait = False, timeout: Timeout = common.TIMEOUT_DEFAULT_S, api: Api = common.API_DEFAULT) -> None:
     """Delete a tenant that has no networks."""
     with common.connected(api) as client:
         client.delete(_path(tenant), **common.query(wait, timeout))

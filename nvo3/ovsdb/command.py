@@ -219,9 +219,7 @@ def _require_flat(change: Change, network: Network) -> None:
     """Check that no other network is flat, now and when the transaction commits: they would be one broadcast domain."""
     view = change.view
     for other in view.relations.flat_rows() - {network.uuid}:
-        raise Conflict(
-            f"only one network can have {NONE}, and network {_shown(view, other)} has it", "encapsulation", NONE
-        )
+        raise Conflict(f"only one network can have {NONE}, and network {_shown(view, other)} has it", "encapsulation", NONE)
     change.require("Network", [["encapsulation", "==", NONE]], "_uuid", [["uuid", str(network.uuid)]])
 
 
@@ -411,9 +409,7 @@ def create_hypervisor(northbound: Northbound, name: str, remote: str) -> Hypervi
     return northbound.transact(compose)
 
 
-def set_hypervisor(
-    northbound: Northbound, hypervisor: str, *, name: str | None = None, remote: str | None = None
-) -> Hypervisor:
+def set_hypervisor(northbound: Northbound, hypervisor: str, *, name: str | None = None, remote: str | None = None) -> Hypervisor:
     """Change a hypervisor."""
     target = _hypervisor(hypervisor)
 

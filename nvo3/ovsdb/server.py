@@ -96,9 +96,7 @@ class Server:
         with tempfile.TemporaryFile() as output:
             # Its own process group: Ctrl-C at the terminal is the controller's to handle, which still needs its
             # database to end well.
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
             _wait_for(lambda: process.poll() is not None or _accepts(socket_path), _START_S)
             if process.poll() is None and _accepts(socket_path):
                 return process
@@ -156,8 +154,7 @@ def _find_tools() -> _Tools:
     if server is None or tool is None:
         missing = "ovsdb-server" if server is None else "ovsdb-tool"
         raise Unavailable(
-            f"{missing} not found in $NVO3_OVS ({prefix or 'not set'}) or PATH: "
-            "install Open vSwitch or set NVO3_OVS to its prefix"
+            f"{missing} not found in $NVO3_OVS ({prefix or 'not set'}) or PATH: install Open vSwitch or set NVO3_OVS to its prefix"
         )
     return _Tools(server, tool)
 
@@ -180,9 +177,7 @@ def _lock_directory(state_dir: Path, database: Path) -> int:
         os.close(descriptor)
         pid = _recorded_pid(database)
         holder = f" (its ovsdb-server is process {pid})" if pid else ""
-        raise ConfigError(
-            "state directory", f"{state_dir} is in use by another controller{holder}", str(state_dir)
-        ) from None
+        raise ConfigError("state directory", f"{state_dir} is in use by another controller{holder}", str(state_dir)) from None
     return descriptor
 
 

@@ -135,10 +135,7 @@ class View:
             "Port": self.ports,
             "Hypervisor": self.hypervisors,
         }
-        return {
-            table: set(self._tables[table].rows) | set(known.get(table, ())) | self.relations.known(table)
-            for table in TABLES
-        }
+        return {table: set(self._tables[table].rows) | set(known.get(table, ())) | self.relations.known(table) for table in TABLES}
 
     def _update_settings(self, changes: "_Changes") -> None:
         rows = self._tables["Settings"].rows
@@ -150,9 +147,7 @@ class View:
             self.settings = settings
             changes.upserted.append(settings)
 
-    def _update(
-        self, changes: "_Changes", kind: Kind, items: dict[UUID, _T], uuids: set[UUID], make: Callable[[Any], _T]
-    ) -> None:
+    def _update(self, changes: "_Changes", kind: Kind, items: dict[UUID, _T], uuids: set[UUID], make: Callable[[Any], _T]) -> None:
         """Bring `items` up to date for some rows.  `make` raises ConfigError or _Hidden for a row to be left out."""
         rows = self._tables[kind.capitalize()].rows
         for uuid in uuids:

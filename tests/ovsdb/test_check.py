@@ -41,9 +41,7 @@ def test_mtu(mtu: int, encapsulation: str, fits: bool) -> None:
     if fits:
         assert check.check_mtu(mtu, encapsulation, "mtu") == mtu
     else:
-        assert (
-            str(_refused(check.check_mtu, mtu, encapsulation, "mtu")) == f"mtu: {mtu} is not within 1280..65000 bytes"
-        )
+        assert str(_refused(check.check_mtu, mtu, encapsulation, "mtu")) == f"mtu: {mtu} is not within 1280..65000 bytes"
 
 
 @pytest.mark.parametrize("text", ["10.0.0.0/8", "10.0.0.0/30", "192.168.0.0/16", "fd00::/48", "2001:db8::/126"])

@@ -398,9 +398,7 @@ def test_database_away_and_back(connect: Connect, database: server.Server, event
     assert _replay(northbound.events) == _contents(northbound)
 
 
-def test_database_killed_and_restarted(
-    northbound: Any, database: server.Server, connect: Connect, eventually: Eventually
-) -> None:
+def test_database_killed_and_restarted(northbound: Any, database: server.Server, connect: Connect, eventually: Eventually) -> None:
     """What happened while one client was away comes as a difference, and transactions ride over it."""
     tenant, network, port = _fill(northbound)
     n_events = len(northbound.events)
@@ -417,9 +415,7 @@ def test_database_killed_and_restarted(
     assert _contents(fresh) == _contents(northbound)
 
 
-def test_database_changed_while_away(
-    northbound: Any, database: server.Server, tmp_path: Any, eventually: Eventually
-) -> None:
+def test_database_changed_while_away(northbound: Any, database: server.Server, tmp_path: Any, eventually: Eventually) -> None:
     """A database restored from an older copy: rows went without a notice."""
     command.create_tenant(northbound, "red")
     copy = (tmp_path / "state" / "nvo3.db").read_bytes()
