@@ -52,13 +52,13 @@ class Server:
     remote: what clients connect to, `unix:PATH`.
     """
 
-    def __init__(self, tools: _Tools, state_dir: Path, run_dir: Path, lock: int) -> None:
+    def __init__(self, tools: _Tools, state_dir: Path, run_dir: Path, locks: list[int]) -> None:
         self.remote = f"unix:{run_dir / 'nvo3.db.sock'}"
         self._tools = tools
         self._database = state_dir / "nvo3.db"
         self._pidfile = _pidfile(self._database)
         self._run_dir = run_dir
-        self._lock = lock
+        self._locks = locks
         self._stopping = threading.Event()
         self._process = self._launch()
         # Under eventlet a greenthread.
@@ -76,7 +76,7 @@ class Server:
             return
         self._stopping.set()
         _end_child(self._process)
-        os.close(self._lock)
+        _unlock(self._locks)
 
     def _launch(self) -> "subprocess.Popen[bytes]":
         """Start ovsdb-server and return when it serves.  Raises Unavailable with what it said if it does not."""
@@ -135,13 +135,13 @@ def start(state_dir: Path, run_dir: Path) -> Server:
     _make_directory("state directory", state_dir)
     _make_directory("run directory", run_dir)
     database = state_dir / "nvo3.db"
-    lock = _lock_directory(state_dir, database)
+    locks = _lock(state_dir, run_dir)
     try:
         _end_orphan(database)
         _prepare_file(tools, database)
-        return Server(tools, state_dir, run_dir, lock)
+        return Server(tools, state_dir, run_dir, locks)
     except BaseException:
-        os.close(lock)
+        _unlock(locks)
         raise
 
 
@@ -164,21 +164,38 @@ def _make_directory(what: str, path: Path) -> None:
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(what, f"cannot make {path}: {error.strerror}", str(path)) from None
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise ConfigError(what, f"{path} is not writable", str(path))
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigError(what, f"{path} may not be read and written", str(path))
 
 
-def _lock_directory(state_dir: Path, database: Path) -> int:
-    """Return a descriptor that holds the lock on the directory until it is closed or this process ends, however."""
-    descriptor = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _lock(state_dir: Path, run_dir: Path) -> list[int]:
+    """Return descriptors that hold locks on the directories until they are closed or this process ends, however."""
+    locks = [_lock_directory("state directory", state_dir, state_dir / "nvo3.db")]
+    try:
+        if not run_dir.samefile(state_dir):
+            locks.append(_lock_directory("run directory", run_dir, None))
+    except BaseException:
+        _unlock(locks)
+        raise
+    return locks
+
+
+def _lock_directory(what: str, path: Path, database: Path | None) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        pid = _recorded_pid(database)
+        pid = None if database is None else _recorded_pid(database)
         holder = f" (its ovsdb-server is process {pid})" if pid else ""
-        raise ConfigError("state directory", f"{state_dir} is in use by another controller{holder}", str(state_dir)) from None
+        raise ConfigError(what, f"{path} is in use by another controller{holder}", str(path)) from None
     return descriptor
+
+
+def _unlock(locks: list[int]) -> None:
+    for descriptor in locks:
+        os.close(descriptor)
+    locks.clear()
 
 
 def _pidfile(database: Path) -> Path:

@@ -73,7 +73,18 @@ def test_start_with_long_directory(tmp_path: Path) -> None:
 def test_start_refuses_directory_in_use(database: server.Server, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"in use by another controller .*{database.pid}"):
         server.start(tmp_path / "state", tmp_path / "other")
+    with pytest.raises(ConfigError, match="run directory: .* is in use by another controller"):
+        server.start(tmp_path / "other", tmp_path / "run")
     assert _alive(database.pid)
+    assert "red" not in _contents(database.remote)
+
+
+def test_start_in_one_directory(tmp_path: Path) -> None:
+    running = server.start(tmp_path, tmp_path)
+    try:
+        assert "red" not in _contents(running.remote)
+    finally:
+        running.stop()
 
 
 @pytest.mark.parametrize("with_setpriv", [True, False])
