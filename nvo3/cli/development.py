@@ -14,7 +14,7 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 _PATHS = ("nvo3", "ryu_apps", "tests", "bin/nvo3", "bin/ryu-manager")
 _STAGES = {
     "ruff check": ("ruff", "check", *_PATHS),
-    "ruff format": ("ruff", "format", "--check", *_PATHS),
+    "ruff format": ("ruff", "format", "--check", "--output-format=concise", *_PATHS),
     "mypy": ("mypy",),
 }
 _BUILD_STEPS = 3
