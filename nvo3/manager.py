@@ -45,8 +45,6 @@ class _RyuAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             if error.name != name:
                 raise
             raise ModuleNotFoundError(f"No module named {spec.name!r}", name=spec.name) from None
-        if name == "os_ken.base.app_manager":
-            module.RyuApp = module.OSKenApp  # type: ignore[attr-defined]
         self._specs[spec.name] = module.__spec__
         return module
 
@@ -61,6 +59,9 @@ class _RyuAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def install_alias() -> None:
     """Make `import ryu` work in this process."""
+    from os_ken.base import app_manager
+
+    app_manager.RyuApp = app_manager.OSKenApp
     if not any(isinstance(finder, _RyuAlias) for finder in sys.meta_path):
         sys.meta_path.insert(0, _RyuAlias())
 

@@ -9,6 +9,7 @@ keeps a silent connection for ever.  `install` changes four things, once, before
 - a silent peer is noticed by echo requests.
 """
 
+import functools
 import logging
 import socket
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ import eventlet
 from os_ken import cfg
 from os_ken.base import app_manager
 from os_ken.controller import controller
+from os_ken.lib import hub
 from os_ken.ofproto import ofproto_parser
 
 from nvo3.model.ids import is_our_dpid
@@ -28,6 +30,8 @@ LOG = logging.getLogger(__name__)
 HANDSHAKE_S = 10.0
 _ECHO_INTERVAL_S = 1.0
 _MAX_UNREPLIED_ECHOS = 3
+_SWEEP_S = 1.0
+_BACKLOG = 1024  # connections that wait for accept(2); with eventlet's 50 a burst costs honest switches a second each
 _CHUNK_BYTES = 1 << 20
 BACKLOG_MAX_BYTES = 512 << 20  # what a switch that does not read may leave here before it is let go
 
@@ -57,6 +61,8 @@ def install() -> None:
     cfg.CONF.set_default("echo_request_interval", _ECHO_INTERVAL_S)
     cfg.CONF.set_default("maximum_unreplied_echo_requests", _MAX_UNREPLIED_ECHOS)
     controller.datapath_connection_factory = _serve
+    hub.listen = functools.partial(eventlet.listen, backlog=_BACKLOG)
+    eventlet.spawn(_sweep)
     original = ofproto_parser.msg
 
     def msg(datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buf: bytearray) -> Any:
@@ -67,35 +73,73 @@ def install() -> None:
         return original(datapath, version, msg_type, msg_len, xid, buf)
 
     ofproto_parser.msg = msg
-    logging.getLogger("os_ken.ofproto.ofproto_parser").addFilter(_without_traceback)
+    # os-ken logs each broken message, with its bytes and a traceback; the connection's own line says enough.
+    for name in ("os_ken.ofproto.ofproto_parser", "OFPHandler"):
+        logging.getLogger(name).addFilter(lambda record: record.levelno < logging.WARNING)
 
 
-def _without_traceback(record: logging.LogRecord) -> bool:
-    """os-ken logs each unparsable message with its bytes and a traceback; the connection's own line says enough."""
-    return record.levelno < logging.ERROR
+# Connections whose switch has not told its features, and until when it may.  A timer for each would hold its connection in memory until
+# it is due, however soon the connection ends.
+_HANDSHAKING: dict["_Connection", float] = {}
+
+
+class _Connection(controller.Datapath):  # type: ignore[misc]
+    """os-ken's connection, whose memory is free when it ends.
+
+    os-ken's own `serve` leaves exceptions that refer to it in a circle, for the garbage collector to find some day.  A green thread that is
+    killed before it ran does the same, so the sender gets its turn first, and echo requests wait until there is a switch to ask.
+    """
+
+    def serve(self) -> None:
+        self._prober: Any = None
+        sender = hub.spawn(self._send_loop)
+        hub.sleep(0)
+        try:
+            self.send_msg(self.ofproto_parser.OFPHello(self))
+            self._recv_loop()
+        finally:
+            sender.kill()
+            if self._prober is not None:
+                self._prober.kill()
+            self.is_active = False
+
+    def probe(self) -> None:
+        """Ask for a sign of life from now on."""
+        self._prober = hub.spawn(self._echo_request_loop)
+
+
+def _now() -> float:
+    return float(eventlet.hubs.get_hub().clock())
 
 
 def _serve(sock: socket.socket, address: Any) -> None:
     """One connection, from accept to close."""
-    now = eventlet.hubs.get_hub().clock
-    datapath = controller.Datapath(sock, address)
-
-    def give_up() -> None:
-        if datapath.id is None:
-            COUNTERS.handshake_timeouts += 1
-            COUNTERS.log(now(), "connection from %s: no OpenFlow handshake in %g s, closed", address[0], HANDSHAKE_S)
-            datapath.close()
-            sock.close()
-
-    timer = eventlet.spawn_after(HANDSHAKE_S, give_up)
+    connection = _Connection(sock, address)
+    _HANDSHAKING[connection] = _now() + HANDSHAKE_S
     try:
-        datapath.serve()
+        connection.serve()
     except Exception as error:  # whatever a hostile peer's bytes do to the parser
         COUNTERS.protocol_errors += 1
-        COUNTERS.log(now(), "connection from %s closed: %s: %s", address[0], type(error).__name__, error)
+        COUNTERS.log(_now(), "connection from %s closed: %s: %s", address[0], type(error).__name__, error)
     finally:
-        timer.cancel()
-        datapath.close()
+        _HANDSHAKING.pop(connection, None)
+        connection.close()
+
+
+def _sweep() -> None:
+    """Close connections that have had their time; ask those that have become switches for signs of life."""
+    while True:
+        eventlet.sleep(_SWEEP_S)
+        now = _now()
+        for connection, deadline in list(_HANDSHAKING.items()):
+            if connection.id is not None:
+                del _HANDSHAKING[connection]
+                connection.probe()
+            elif now >= deadline:
+                COUNTERS.handshake_timeouts += 1
+                COUNTERS.log(now, "connection from %s: no OpenFlow handshake in %g s, closed", connection.address[0], HANDSHAKE_S)
+                connection.close()
+                connection.socket.close()
 
 
 def hide_our_bridges(apps: Iterable[str]) -> None:

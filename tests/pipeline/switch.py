@@ -70,7 +70,9 @@ class Switch:
         """Run a program of OVS against this switch; return what it prints."""
         path = ovs_program(program)
         assert path is not None, f"{program} not found"
-        return subprocess.run([path, *args], env=self._env, check=True, capture_output=True, text=True, timeout=30).stdout
+        done = subprocess.run([path, *args], env=self._env, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, f"{program} {' '.join(args)}: {done.stderr}"
+        return done.stdout
 
     def add_port(self, name: str, ofport: int) -> None:
         """Add a dummy port that records what it transmits."""
