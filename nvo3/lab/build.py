@@ -112,7 +112,7 @@ def start_hypervisor(site: Site, record: Record, index: int) -> None:
     name = record.topology.hypervisors[index]
     space, switch = site.names.netns(name), site.switch(name)
     switch.directory.mkdir(exist_ok=True)
-    node.prepare_hypervisor(space, record.place, index, record.wire)
+    node.prepare_hypervisor(space, record.place, index)
     switch.create_database()
     start_ovsdb_server(site, record, index)
     switch.configure(name, node.vtep_ip(index), node.UNDERLAY_BRIDGE, node.NIC)
@@ -129,9 +129,12 @@ def start_ovsdb_server(site: Site, record: Record, index: int) -> None:
 def start_vswitchd(site: Site, record: Record, index: int) -> None:
     """Start a hypervisor's ovs-vswitchd and wait until the underlay bridge stands and has its address."""
     switch = site.switch(record.topology.hypervisors[index])
+    space = site.names.netns(switch.name)
+    node.set_wire(space, "tso")
     started = _start_daemon(site, switch, ovs.VSWITCHD, switch.vswitchd_argv())
     switch.await_vswitchd(started, (node.UNDERLAY_BRIDGE, node.NIC))
-    node.address_underlay(site.names.netns(switch.name), index)
+    node.set_wire(space, record.wire)
+    node.address_underlay(space, index)
 
 
 def _start_daemon(site: Site, switch: Switch, daemon: str, argv: list[str]) -> Process:

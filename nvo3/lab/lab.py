@@ -149,6 +149,7 @@ class Lab:
 
     def status(self) -> Report:
         """Return what the lab is now, its matrix measured now."""
+        require_root()
         record = self.record
         problems = [f"{role} is not running" for role in self._roles(record) if not self._runs(role)]
         hypervisors = tuple(HypervisorReport(name, (), False) for name in record.topology.hypervisors)
@@ -224,6 +225,7 @@ class Lab:
 
         On a hypervisor OVS's own tools talk to that hypervisor's switch.
         """
+        require_root()
         wrapped = ["ip", "netns", "exec", self.ns(name), *argv]
         if name in self.record.topology.hypervisors:
             return wrapped, self.switch(name).environment

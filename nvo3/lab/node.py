@@ -88,7 +88,7 @@ def connect_underlay(names: Names, hypervisors: Sequence[str]) -> None:
     system.ip(["link set br0 up", *(f"link set h{index} master br0 up" for index in range(len(spaces)))], fabric)
 
 
-def prepare_hypervisor(space: str, place: Place, index: int, wire: Wire) -> None:
+def prepare_hypervisor(space: str, place: Place, index: int) -> None:
     """Configure a hypervisor's NICs, once they exist and before OVS takes them."""
     system.set_sysctls(space, _HYPERVISOR_SYSCTLS)
     system.ip(
@@ -101,7 +101,6 @@ def prepare_hypervisor(space: str, place: Place, index: int, wire: Wire) -> None
         space,
     )
     silence(space, [NIC])
-    set_wire(space, wire)
 
 
 def silence(space: str, interfaces: Sequence[str]) -> None:
@@ -118,10 +117,17 @@ def silence(space: str, interfaces: Sequence[str]) -> None:
 
 
 def set_wire(space: str, wire: Wire) -> None:
-    """Make the NIC one with segmentation offload (tso) or one without, but with GRO on receipt (gso)."""
-    if wire == "gso":
-        off = ("tx-tcp-segmentation", "tx-tcp6-segmentation", "tx-tcp-ecn-segmentation", "tx-udp-segmentation")
-        system.run_in(space, ["ethtool", "-K", NIC, *(word for name in off for word in (name, "off")), "gro", "on"])
+    """Make the NIC one with segmentation offload (tso), or one without, but with GRO on receipt (gso).
+
+    On the gso wire the kernel segments at the NIC, as it does for its own TCP: what OVS sends there through a packet socket carries a
+    virtio-net header that asks for it.  But OVS 3.5 looks at the NIC's features, once, when it opens it; where they are off it segments
+    by itself and sends each segment by itself, which no GRO puts together again.  So OVS must open the NIC as on the tso wire: call this
+    with "tso" before ovs-vswitchd starts and with the lab's wire after.
+    """
+    state = "on" if wire == "tso" else "off"
+    features = ("tx-tcp-segmentation", "tx-tcp6-segmentation", "tx-tcp-ecn-segmentation", "tx-udp-segmentation")
+    gro = ("gro", "on") if wire == "gso" else ()
+    system.run_in(space, ["ethtool", "-K", NIC, *(word for name in features for word in (name, state)), *gro])
 
 
 def address_underlay(space: str, index: int) -> None:

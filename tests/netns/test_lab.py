@@ -1,11 +1,12 @@
 """The lab of the default topology, as its user sees it."""
 
 import json
+import subprocess
 import time
 
 import pytest
 
-from nvo3.lab import Lab
+from nvo3.lab import Lab, system
 from nvo3.lab.topology import DEFAULT, load
 from tests.netns.support import cli, leftovers, pinging, status_json, wrong_pairs
 
@@ -178,6 +179,32 @@ def test_another_wire_or_topology_takes_the_old_lab_down(free_lab: Lab) -> None:
     features = free_lab.run("hv1", ["ethtool", "-k", "eth1"]).stdout
     assert "tx-tcp-segmentation: off" in features and "tx-udp-segmentation: off" in features
     assert "generic-receive-offload: on" in features
+
+
+def test_gso_wire_carries_segments_that_the_receiver_merges(free_lab: Lab) -> None:
+    free_lab.up(load(DEFAULT), "gso")
+    with free_lab.client() as client:
+        client.patch("/v1/tenants/red/networks/web", {"encapsulation": "none"}, wait="realized")
+    free_lab.restart_vswitchd("hv1")  # which looks at the NIC anew
+    server = free_lab.popen("r2", ["iperf3", "--server", "--one-off"], stdout=subprocess.DEVNULL)
+    sniffers = [
+        # Frames above the MTU: none leaves hv1, many arrive at hv2's stack.
+        free_lab.popen(
+            hypervisor,
+            ["timeout", "10", "tcpdump", "-n", "-i", "eth1", "-c", "20", *direction, "tcp and greater 20000"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for hypervisor, direction in (("hv1", ("-Q", "out")), ("hv2", ("-Q", "in")))
+    ]
+    client_argv = ["iperf3", "--client", "10.0.0.12", "--time", "2"]
+    assert system.wait_until(lambda: free_lab.run("r1", client_argv, check=False).returncode == 0, 20)
+    leaves, arrives = sniffers
+    assert arrives.wait(15) == 0
+    assert leaves.poll() is None
+    leaves.terminate()
+    leaves.wait()
+    server.wait(5)
 
 
 def test_two_labs_share_nothing(lab: Lab, free_lab: Lab) -> None:
