@@ -62,11 +62,6 @@ class _Idl(ovs.db.idl.Idl):  # type: ignore[misc]
         """Connected, and the contents known as of this connection."""
         return self.state == self.IDL_S_MONITORING and bool(self._session.is_connected())
 
-    @property
-    def connected(self) -> bool:
-        """Something accepted the connection."""
-        return bool(self._session.is_connected())
-
 
 class _Poller:
     """Takes the place of `ovs.poller.Poller`, which blocks all greenthreads unless the process was monkey-patched."""
@@ -297,8 +292,8 @@ class Northbound:
     def _why_down(self) -> str:
         if self.is_up:
             return f"the NB database at {self.remotes} does not answer in time"
-        if self._idl.connected:
-            return f"the server at {self.remotes} does not serve an NB database of this version"
+        if not self._known and self._idl.state != self._idl.IDL_S_INITIAL:
+            return f"the server at {self.remotes} answers, but has no NB database of this version to serve"
         return f"the NB database at {self.remotes} is not reachable"
 
     # The database's greenthread.

@@ -1,10 +1,13 @@
 """The NB database as the application sees it: events, the view, several writers, failures."""
 
+import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,6 +20,7 @@ from nvo3.model.logical import Network, Port, Settings, Tenant
 from nvo3.model.physical import ENCAPSULATIONS, Hypervisor
 from nvo3.ovsdb import command, server
 from nvo3.ovsdb.northbound import Northbound
+from tests.ovsdb.conftest import binary
 
 pytestmark = pytest.mark.ovsdb
 
@@ -380,6 +384,25 @@ def test_view_before_the_database_was_read(tmp_path: Any) -> None:
         assert time.monotonic() - started < 1
     finally:
         northbound.stop()
+
+
+def test_server_without_our_database(database: server.Server, tmp_path: Path) -> None:
+    """It has another schema, or lacks a table."""
+    for number, tables in enumerate(({}, {"Tenant": {"columns": {"name": {"type": "string"}}}})):
+        schema, file = tmp_path / f"{number}.ovsschema", tmp_path / f"{number}.db"
+        schema.write_text(json.dumps({"name": "nvo3" if tables else "other", "version": "1.0.0", "tables": tables}))
+        subprocess.run([binary("ovsdb-tool"), "create", str(file), str(schema)], check=True)
+        options = [f"--remote=punix:{tmp_path}/{number}.sock", f"--unixctl={tmp_path}/{number}.ctl", "-vconsole:off"]
+        process = subprocess.Popen([binary("ovsdb-server"), *options, str(file)])
+        northbound = Northbound(f"unix:{tmp_path}/{number}.sock", timeout_s=1.5)
+        try:
+            northbound.start()
+            with pytest.raises(Unavailable, match="answers, but has no NB database of this version to serve"):
+                command.create_tenant(northbound, "red")
+        finally:
+            northbound.stop()
+            process.kill()
+            process.wait()
 
 
 def test_database_away_and_back(connect: Connect, database: server.Server, eventually: Eventually) -> None:
