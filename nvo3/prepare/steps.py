@@ -39,6 +39,7 @@ _NEEDS = {
     "test": Needs("test", packages=True, ovs=True, tun=True),
     "ovs": Needs("ovs", packages=True),
 }
+_MAX_COLUMNS = 240  # of a line of output; the log has it all
 MANAGER = Needs("ryu-manager", packages=True, ovs=True)
 
 
@@ -133,7 +134,8 @@ def _report(error: PrepareError, progress: Progress) -> None:
     progress.clear()
     print(f"nvo3: {error}", file=sys.stderr)
     if isinstance(error, ToolFailed):
-        print("Last lines of output:", *error.tail, sep="\n  ", file=sys.stderr)
+        lines = [line if len(line) <= _MAX_COLUMNS else line[:_MAX_COLUMNS] + "..." for line in error.tail]
+        print("Last lines of output:", *lines, sep="\n  ", file=sys.stderr)
         print(f"Full output: {error.log}", file=sys.stderr)
 
 
