@@ -33,7 +33,7 @@ def prepared(cache: Path) -> Path:
     return prefix
 
 
-def _launch(*arguments: str, program: str = "nvo3", user: int | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
+def _launch(*arguments: str, program: str = "nvo3", **environment: str) -> "subprocess.CompletedProcess[str]":
     # The key of the environment holds the Python that runs the launcher, so run it with this one.
     return subprocess.run(
         [sys.executable, CHECKOUT / "bin" / program, *arguments],
