@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nvo3.lab import Lab, system
+from nvo3.lab.system import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -55,20 +57,18 @@ def pinging(lab: Lab, guest: str, address: str, *, interval_s: float = 0.01) -> 
     """Ping from a guest while the block runs; it answers when the block begins."""
     result = Ping(interval_s)
     argv = ["ping", "-n", "-O", "-W", "1", "-i", str(interval_s), address]
-    process = lab.popen(guest, argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    seen: list[str] = []
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            seen.append(line)
-            if "bytes from" in line:
-                break
-        yield result
-    finally:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=10)
-    _count("".join(seen) + rest, result)
+    # A file takes in whatever the ping has to say; a pipe that nobody reads would stop it when it is full.
+    with tempfile.TemporaryFile("w+") as output:
+        process = lab.popen(guest, argv, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_until(lambda: os.pread(output.fileno(), 4096, 0).count(b"bytes from"), 10)
+            yield result
+        finally:
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+            process.wait(timeout=10)
+        output.seek(0)
+        _count(output.read(), result)
 
 
 def _count(output: str, result: Ping) -> None:
