@@ -40,7 +40,6 @@ _NEEDS = {
     "ovs": Needs("ovs", packages=True),
 }
 _MAX_COLUMNS = 240  # of a line of output; the log has it all
-MANAGER = Needs("ryu-manager", packages=True, ovs=True)
 
 
 def needs_of(arguments: Sequence[str]) -> Needs:
@@ -48,6 +47,12 @@ def needs_of(arguments: Sequence[str]) -> Needs:
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     command = own[0] if own else ""
     return Needs(command) if "--help" in own else _NEEDS.get(command, Needs(command))
+
+
+def needs_of_manager(arguments: Sequence[str]) -> Needs:
+    """Return what `ryu-manager ARGUMENTS...` needs: it starts an ovsdb-server."""
+    only_asks = not {"--help", "-h", "--version"}.isdisjoint(arguments)
+    return Needs("ryu-manager", packages=not only_asks, ovs=not only_asks)
 
 
 def prepare(needs: Needs, progress: Progress) -> tuple[Path, Path | None]:

@@ -63,6 +63,13 @@ def test_needs_of_a_command(arguments: list[str], expected: tuple[bool, bool]) -
     assert (needs.packages, needs.ovs) == expected
 
 
+def test_manager_asked_for_help_needs_no_open_vswitch(cache: Path, prepared: Path) -> None:
+    prepared.rmdir()
+    done = _launch("--help", program="ryu-manager")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["argv"] == ["-P", "-m", "nvo3.manager", "--help"]
+
+
 def test_client_command_runs_from_the_checkout(prepared: Path) -> None:
     done = _launch("network", "list", "--output", "json")
     assert done.returncode == 0 and done.stderr == ""
@@ -148,5 +155,5 @@ def test_disk_is_checked_for_all_steps_before_the_first(cache: Path, progress: D
     monkeypatch.setattr(ovs, "SPACE_BYTES", 10**15)
     monkeypatch.setattr("nvo3.prepare.packages.missing", lambda names=(): [])
     with pytest.raises(PrepareError, match="too little disk space for the first preparation"):
-        steps.prepare(steps.MANAGER, progress)
+        steps.prepare(steps.needs_of_manager(["nvo3_app.py"]), progress)
     assert progress.lines == []
