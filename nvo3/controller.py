@@ -96,12 +96,14 @@ Effect = ConnectHypervisor | DisconnectHypervisor | ConfigurePatch | RememberVie
 class Bridge:
     """br-int of one hypervisor, as the core follows it.
 
+    table: its desired flows, but for the dirty parts, which are computed when its switch is there to be told.
     reported: its database has told a view, or why not.  live: it has told one to this controller.  pending: epochs sent and
     not confirmed.  synced: between the end of a reading and the next refusal or disconnection.
     """
 
     dpid: Dpid
     table: FlowTable = field(default_factory=FlowTable)
+    dirty: set[Part] = field(default_factory=set)
     connected: bool = False  # database
     reported: bool = False
     live: bool = False
@@ -151,7 +153,9 @@ class Controller:
 
     def desired_flows(self, dpid: Dpid) -> tuple[Iterable[FlowSpec], int]:
         """Return what a bridge should have now, and the epoch of that; the bridge counts as synced from here on."""
-        bridge = self.bridges[self._by_dpid[dpid]]
+        hypervisor = self._by_dpid[dpid]
+        bridge = self.bridges[hypervisor]
+        self._compute(hypervisor, bridge)
         bridge.synced = True
         bridge.pending = deque([self.epoch])
         return bridge.table, self.epoch
@@ -221,7 +225,7 @@ class Controller:
 
     def _upsert_settings(self, row: Settings) -> None:
         if row.encapsulation_order != self.inventory.encapsulation_order:
-            self.inventory.encapsulation_order = row.encapsulation_order
+            self.inventory.put_settings(row)
             for network in self.inventory.networks:
                 self._mark_network(network)
 
@@ -380,7 +384,7 @@ class Controller:
     def _mark_membership(self, hypervisor: UUID, network: UUID) -> None:
         """All of a network on one bridge: what is there, and what should be."""
         hosting = self.inventory.hosting(network)
-        parts = set(self.bridges[hypervisor].table.parts_of(network))
+        parts: set[Part] = set(self.bridges[hypervisor].table.parts_of(network))
         if hypervisor in hosting:
             parts |= {Part(PartKind.NETWORK, network), Part(PartKind.FLOOD, network)}
             parts |= {Part(PartKind.PEER, network, peer) for peer in hosting}
@@ -431,10 +435,18 @@ class Controller:
         self.epoch += 1
         for hypervisor, parts in self._dirty.items():
             bridge = self.bridges[hypervisor]
-            adds, deletes = bridge.table.replace([(p, compose.compute(self.inventory, hypervisor, p)) for p in parts])
-            self.n_computed += len(parts)
+            bridge.dirty |= parts
             self._changed_at.update((p.subject, self.epoch) for p in parts if p.subject in self.inventory.ports)
-            if (adds or deletes) and bridge.synced:
+            if not bridge.synced:
+                continue
+            adds, deletes = self._compute(hypervisor, bridge)
+            if adds or deletes:
                 bridge.pending.append(self.epoch)
                 self._effects.append(ChangeFlows(bridge.dpid, tuple(adds), tuple(deletes), self.epoch))
         self._dirty.clear()
+
+    def _compute(self, hypervisor: UUID, bridge: Bridge) -> tuple[list[FlowSpec], list[FlowKey]]:
+        """Compute a bridge's dirty parts; return the flows to add or replace, and the keys to delete."""
+        parts, bridge.dirty = bridge.dirty, set()
+        self.n_computed += len(parts)
+        return bridge.table.replace([(p, compose.compute(self.inventory, hypervisor, p)) for p in parts])

@@ -4,12 +4,13 @@ Rows come from the NB database, views from the hypervisors.  A view outlives the
 is not reachable still forwards, and its neighbours must still find it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from typing import Any
 from uuid import UUID
 
-from nvo3.model.logical import NONE, Network, Port, Tenant
+from nvo3.model.logical import NONE, Network, Port, Settings, Tenant
 from nvo3.model.physical import ENCAPSULATIONS, Hypervisor, HypervisorView, Vport
 
 _NO_VIEW = HypervisorView(None, (), None, ())
@@ -41,7 +42,7 @@ class Inventory:
         self.networks: dict[UUID, Network] = {}
         self.ports: dict[UUID, Port] = {}
         self.hosts: dict[UUID, Host] = {}
-        self.encapsulation_order: tuple[str, ...] = tuple(ENCAPSULATIONS)
+        self._encapsulation_order: tuple[str, ...] = tuple(ENCAPSULATIONS)
         # Interfaces with a port's iface-id, by port, oldest first; the newest is the binding, so that a port can be plugged in at its
         # new hypervisor before it is unplugged at the old one.
         self._claims: dict[UUID, dict[UUID, Vport]] = {}
@@ -52,6 +53,8 @@ class Inventory:
         self._ports_of: dict[UUID, set[UUID]] = {}
         self._vteps: dict[IPv4Address, list[UUID]] = {}
         self._flat: set[UUID] = set()
+        # What others computed from this inventory as it is; empty after every change.
+        self.memo: dict[Hashable, Any] = {}
 
     # Questions.
 
@@ -85,33 +88,48 @@ class Inventory:
         """Return the flat network: the one with the lowest VNI, should there be more than one."""
         return min(self._flat, key=lambda n: self.networks[n].vni, default=None)
 
+    @property
+    def encapsulation_order(self) -> tuple[str, ...]:
+        """What AUTO prefers, best first."""
+        return self._encapsulation_order
+
     # Rows of the NB database.  Each returns nothing; `bind` follows where a binding may have changed.
+
+    def put_settings(self, settings: Settings) -> None:
+        """Replace the settings."""
+        self.memo.clear()
+        self._encapsulation_order = settings.encapsulation_order
 
     def put_network(self, network: Network) -> None:
         """Add or replace a network."""
+        self.memo.clear()
         self.networks[network.uuid] = network
         self._ports_of.setdefault(network.uuid, set())
         (self._flat.add if network.encapsulation == NONE else self._flat.discard)(network.uuid)
 
     def remove_network(self, network: UUID) -> None:
         """Remove a network; its ports are gone before it."""
+        self.memo.clear()
         self.networks.pop(network, None)
         self._ports_of.pop(network, None)
         self._flat.discard(network)
 
     def put_port(self, port: Port) -> None:
         """Add or replace a port."""
+        self.memo.clear()
         self.ports[port.uuid] = port
         self._ports_of.setdefault(port.network, set()).add(port.uuid)
 
     def remove_port(self, port: UUID) -> None:
         """Remove a port that is not bound any more."""
+        self.memo.clear()
         row = self.ports.pop(port, None)
         if row is not None:
             self._ports_of.get(row.network, set()).discard(port)
 
     def put_hypervisor(self, row: Hypervisor) -> None:
         """Add or replace a hypervisor."""
+        self.memo.clear()
         if row.uuid in self.hosts:
             self.hosts[row.uuid].row = row
         else:
@@ -119,12 +137,15 @@ class Inventory:
 
     def remove_hypervisor(self, hypervisor: UUID) -> None:
         """Remove a hypervisor whose view was emptied before."""
+        self.memo.clear()
         self.hosts.pop(hypervisor, None)
+        self._networks_of.pop(hypervisor, None)
 
     # Views of the hypervisors.
 
     def set_view(self, hypervisor: UUID, view: HypervisorView = _NO_VIEW) -> set[UUID]:
         """Take a hypervisor's new view; return the ports whose interface there is new, gone or changed."""
+        self.memo.clear()
         host = self.hosts[hypervisor]
         if host.view.vtep_ip is not None:
             self._vteps[host.view.vtep_ip].remove(hypervisor)
@@ -157,6 +178,7 @@ class Inventory:
 
     def bind(self, port: UUID) -> tuple[Binding | None, Binding | None]:
         """Bring a port's binding up to date with its claims and its row; return the binding before and after."""
+        self.memo.clear()
         before = self._bound_to.pop(port, None)
         after = None
         if port in self.ports and (claims := self._claims.get(port)):
@@ -168,6 +190,7 @@ class Inventory:
 
     def unbind(self, port: UUID) -> Binding | None:
         """Take a port's binding away, before its row goes; return what it was."""
+        self.memo.clear()
         before = self._bound_to.pop(port, None)
         if before is not None:
             self._place(self.ports[port], before, None)

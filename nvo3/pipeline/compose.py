@@ -3,8 +3,9 @@
 A part depends on one object and one bridge.  `compute` makes a part's flows from the inventory; a part that no longer applies has none.
 """
 
+from collections.abc import Callable, Hashable
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from nvo3.model.inventory import Inventory
@@ -12,7 +13,9 @@ from nvo3.model.logical import NONE, Network
 from nvo3.model.physical import ENCAPSULATIONS
 from nvo3.pipeline import admit, answer, classify, flood, l2, output, port_security
 from nvo3.pipeline.flow import FlowSpec
-from nvo3.pipeline.path import Path, choose_encapsulation, tunnel_path
+from nvo3.pipeline.path import Path, choose_encapsulation, patch_path, tunnel_path
+
+_T = TypeVar("_T")
 
 
 class Kind(Enum):
@@ -38,6 +41,14 @@ class Part(NamedTuple):
 
 BASE = Part(Kind.BASE)
 TUNNELS = Part(Kind.TUNNELS)
+
+
+def _memoized(inventory: Inventory, key: Hashable, make: Callable[[], _T]) -> _T:
+    """Return what `make` returned for the inventory as it is: many bridges have the same flows for a port of another."""
+    if key not in inventory.memo:
+        inventory.memo[key] = make()
+    value: _T = inventory.memo[key]
+    return value
 
 
 def compute(inventory: Inventory, here: UUID, part: Part) -> list[FlowSpec]:
@@ -80,7 +91,7 @@ def _flood(inventory: Inventory, network: Network, here: UUID) -> list[FlowSpec]
     hosting = inventory.hosting(network.uuid)
     ofports = sorted(b.vport.ofport for p in hosting[here] if (b := inventory.binding(p)) is not None)
     paths = {path(inventory, network, here, there) for there in hosting if there != here}
-    ordered = sorted((p for p in paths if p is not None), key=lambda p: (p.key is not None, p.ofport, int(p.vtep_ip or 0)))
+    ordered = sorted((p for p in paths if p is not None), key=lambda p: (p.vtep_ip is not None, p.ofport, int(p.vtep_ip or 0)))
     return flood.to_all(network, ofports, ordered)
 
 
@@ -89,13 +100,15 @@ def _port(inventory: Inventory, network: Network, here: UUID, part: Part) -> lis
     if port is None:
         return []
     if part.kind is Kind.ANSWERS:
-        return answer.for_port(network, port)
+        return _memoized(inventory, ("answers", port.uuid), lambda: answer.for_port(network, port))
     binding = inventory.binding(port.uuid)
     if binding is None or (binding.hypervisor == here) != (part.kind is Kind.LOCAL):
         return []
     if part.kind is Kind.REMOTE:
         way = path(inventory, network, here, binding.hypervisor)
-        return l2.to_remote(network, port, way) if way is not None else []
+        if way is None:
+            return []
+        return _memoized(inventory, ("remote", port.uuid, way), lambda: l2.to_remote(network, port, way))
     ofport = binding.vport.ofport
     return [
         *classify.from_port(network, port, ofport),
@@ -119,11 +132,15 @@ def encapsulation(inventory: Inventory, network: Network, here: UUID, there: UUI
 
 def path(inventory: Inventory, network: Network, here: UUID, there: UUID) -> Path | None:
     """Return the way from one hypervisor to another for a network."""
+    return _memoized(inventory, ("path", network.uuid, here, there), lambda: _path(inventory, network, here, there))
+
+
+def _path(inventory: Inventory, network: Network, here: UUID, there: UUID) -> Path | None:
     name = encapsulation(inventory, network, here, there)
     if name is None:
         return None
     host = inventory.hosts[here]
     if name == NONE:
-        return Path(host.view.patch_ofport) if host.view.patch_ofport is not None else None
+        return patch_path(host.view.patch_ofport) if host.view.patch_ofport is not None else None
     vtep_ip = inventory.vtep_ip(there)
     return tunnel_path(name, host.tunnels[name], network.vni, vtep_ip) if vtep_ip is not None else None

@@ -12,22 +12,16 @@ from nvo3.pipeline.flow import Action, Field, Output, SetField
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """ofport: tunnel port or patch to br-phy.  key, vtep_ip: tunnel key and outer destination; None on the patch, which has no tunnel."""
+    """ofport: tunnel port, or patch to br-phy.  vtep_ip: outer destination, None on the patch.  actions: send a packet along the path."""
 
     ofport: int
-    key: int | None = None
-    vtep_ip: IPv4Address | None = None
+    vtep_ip: IPv4Address | None
+    actions: tuple[Action, ...]
 
-    @property
-    def actions(self) -> tuple[Action, ...]:
-        """Send the packet along the path."""
-        if self.key is None or self.vtep_ip is None:
-            return (Output(self.ofport),)
-        return (
-            SetField(Field.TUN_ID, self.key),
-            SetField(Field.TUN_IPV4_DST, int(self.vtep_ip)),
-            Output(self.ofport),
-        )
+
+def patch_path(ofport: int) -> Path:
+    """Return the path through the patch to br-phy, without a tunnel."""
+    return Path(ofport, None, (Output(ofport),))
 
 
 def choose_encapsulation(wanted: str, order: Iterable[str], here: Mapping[str, int], there: Mapping[str, int]) -> str | None:
@@ -41,4 +35,6 @@ def choose_encapsulation(wanted: str, order: Iterable[str], here: Mapping[str, i
 
 def tunnel_path(encapsulation: str, ofport: int, vni: Vni, vtep_ip: IPv4Address) -> Path:
     """Return the path through a tunnel port to a VTEP."""
-    return Path(ofport, vni << ENCAPSULATIONS[encapsulation].vni_shift_bits, vtep_ip)
+    key = vni << ENCAPSULATIONS[encapsulation].vni_shift_bits
+    actions = (SetField(Field.TUN_ID, key), SetField(Field.TUN_IPV4_DST, int(vtep_ip)), Output(ofport))
+    return Path(ofport, vtep_ip, actions)

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, ip_address, ip_network
 
 from nvo3.controller import Controller
 from nvo3.model.event import HypervisorChanged, NorthboundChanged
-from nvo3.model.ids import Mac, Vni
+from nvo3.model.ids import Mac, Vni, dpid_of
 from nvo3.model.logical import Network, Port, Tenant
 from nvo3.model.physical import Hypervisor, HypervisorView, Vport
 from nvo3.pipeline.flow import FlowSpec
@@ -68,4 +68,4 @@ class World:
 
     def flows(self) -> list[FlowSpec]:
         """The flows of `here`."""
-        return list(self.core.bridges[self.here.uuid].table)
+        return list(self.core.desired_flows(dpid_of(self.here.uuid))[0])

@@ -118,7 +118,7 @@ class Incremental(RuleBasedStateMachine):
         for hypervisor, view in zip(HYPERVISORS, self.views, strict=True):
             fresh.handle(HypervisorChanged(hypervisor.uuid, True, view), 0.0)
         for hypervisor in HYPERVISORS:
-            want = {f.key: f for f in fresh.bridges[hypervisor.uuid].table}
+            want = {f.key: f for f in fresh.desired_flows(dpid_of(hypervisor.uuid))[0]}
             table = self.core.bridges[hypervisor.uuid].table
             assert {f.key: f for f in table} == want
             assert table.n_flows == len(list(table)) == len(want)
