@@ -62,9 +62,7 @@ class Switch:
         path = ovs_program(program)
         assert path is not None
         log = (self.directory / f"{program}.out").open("wb")
-        self._processes.append(
-            subprocess.Popen([path, "--no-chdir", *args], env=self._env, cwd=self.directory, stdout=log, stderr=log)
-        )
+        self._processes.append(subprocess.Popen([path, "--no-chdir", *args], env=self._env, cwd=self.directory, stdout=log, stderr=log))
 
     def run(self, program: str, *args: str) -> str:
         """Run a program of OVS against this switch; return what it prints."""

@@ -64,9 +64,7 @@ def test_remote_guest_is_reached_through_the_tunnel_of_its_network(switch: Switc
 
 
 @pytest.mark.parametrize("tunnel", [65001, 65002])
-def test_tunnelled_packet_from_an_allowed_peer_is_delivered_whatever_the_encapsulation(
-    switch: Switch, world: World, tunnel: int
-) -> None:
+def test_tunnelled_packet_from_an_allowed_peer_is_delivered_whatever_the_encapsulation(switch: Switch, world: World, tunnel: int) -> None:
     flow = f"in_port={tunnel},tun_id=5001,tun_src=192.0.2.2,dl_src={mac(9)},dl_dst={mac(1)},ip"
     trace = switch.trace(flow)
     assert "output:1\n" in trace and "actions: drop" not in trace, trace

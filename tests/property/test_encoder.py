@@ -146,8 +146,6 @@ def reference(flow: FlowSpec, xid: int) -> bytes:
     return bytes(message.buf)
 
 
-
-
 @given(flows(), st.integers(0, 0xFFFFFFFF))
 def test_flow_mod_equals_the_library_s(flow: FlowSpec, xid: int) -> None:
     assert encoder.add_flow(xid, flow) == reference(flow, xid)

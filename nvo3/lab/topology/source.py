@@ -86,13 +86,12 @@ class Document:
     def _refuse_aliases(self, text: str) -> None:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            mark: Any = event.start_mark  # PyYAML's own types do not agree on it
             if isinstance(event, yaml.AliasEvent):
-                raise yaml.MarkedYAMLError(
-                    problem=f"alias *{event.anchor} is not accepted: write the value out", problem_mark=event.start_mark
-                )
+                raise yaml.MarkedYAMLError(problem=f"alias *{event.anchor} is not accepted: write the value out", problem_mark=mark)
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > DEPTH_MAX:
-                raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEPTH_MAX}", problem_mark=event.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEPTH_MAX}", problem_mark=mark)
 
     def _add_yaml_error(self, error: yaml.MarkedYAMLError) -> None:
         mark = error.problem_mark or error.context_mark
@@ -107,6 +106,7 @@ class Document:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(child, (*path, index)) for index, child in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
         return self._scalar(node, path)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
