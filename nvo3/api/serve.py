@@ -45,18 +45,22 @@ class _Protocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
 
     def _read_request_line(self) -> Any:
         with eventlet.timeout.Timeout(_IDLE_S, False):
-            return super()._read_request_line()
+            line = super()._read_request_line()
+            self._unread = len(line) >= self.server.url_length_limit
+            return line
         return ""
 
     def parse_request(self) -> bool:
-        self._unread = False
+        self._unread = True  # also where headers that are too long end this by an exception
         complete = False
         with eventlet.timeout.Timeout(_HEAD_S, False):
             complete = bool(super().parse_request())
         if not complete:
             self.close_connection = True
-        elif self._is_too_long():
-            self._close()
+        else:
+            self._unread = False
+            if self._is_too_long():
+                self._close()
         return complete
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
