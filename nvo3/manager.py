@@ -153,20 +153,21 @@ def _run(apps: list[str]) -> int:
 
     stop = eventlet.event.Event()
     received: list[int] = []
+    failures: list[str] = []
 
     def handle_signal(number: int, frame: FrameType | None) -> None:
         received.append(number)
 
     def watch() -> None:
         # A signal handler runs inside whatever green thread is current, so it only leaves a note.
-        while not received:
+        while not received and not failures:
             eventlet.sleep(0.1)
-        stop.send(0)
+        stop.send()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle_signal)
     eventlet.spawn(watch)
-    connection.install()
+    connection.install(failures.append)
     manager = AppManager.get_instance()
     try:
         manager.load_apps(apps)
@@ -178,12 +179,15 @@ def _run(apps: list[str]) -> int:
         LOG.error("ryu-manager: %s", error)
         return 1
     stop.wait()
-    LOG.info("stopping on signal %d", received[0])
+    if failures:
+        LOG.error("%s", failures[0])
+    else:
+        LOG.info("stopping on signal %d", received[0])
     with eventlet.Timeout(_STOP_S, False):
         manager.close()
     logging.shutdown()
     # Green threads that still wait for a peer must not keep the process.
-    os._exit(0)
+    os._exit(1 if failures else 0)
 
 
 if __name__ == "__main__":

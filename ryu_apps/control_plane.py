@@ -53,7 +53,8 @@ class Plane:
         connected = bridge.connected and bridge.switch
         offered = tuple(e for e in inventory.encapsulation_order if e in host.tunnels)
         state = _state(bridge.connected, bridge.switch and bridge.synced and vtep_ip is not None, detail)
-        return HypervisorStatus(state, connected, dpid_of(hypervisor), vtep_ip, offered, bridge.table.n_flows, detail)
+        n_ports = sum(len(inventory.hosting(network)[hypervisor]) for network in inventory.networks_of(hypervisor))
+        return HypervisorStatus(state, connected, dpid_of(hypervisor), vtep_ip, offered, bridge.table.n_flows, detail, n_ports)
 
     def network_status(self, network: UUID) -> NetworkStatus:
         """See `ControlPlane`."""

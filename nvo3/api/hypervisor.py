@@ -17,7 +17,7 @@ from nvo3.api.schema import (
     HypervisorPath,
     NoQuery,
 )
-from nvo3.model.errors import NotFound
+from nvo3.model.errors import Conflict, NotFound
 from nvo3.model.physical import Hypervisor
 from nvo3.ovsdb import command
 
@@ -70,7 +70,13 @@ def blueprint(backend: Backend) -> APIBlueprint:
 
     @routes.delete("/v1/hypervisors/<hypervisor>", responses={204: None})
     def delete_hypervisor(path: HypervisorPath, query: ChangeQuery) -> Response:
-        """Delete a hypervisor; ports that are bound there become unbound."""
+        """Delete a hypervisor: what was configured there is taken back.
+
+        One that is connected must not have ports bound; the ports of one that is gone become unbound.
+        """
+        status = backend.plane.hypervisor_status(backend.view.hypervisor(path.hypervisor).uuid)
+        if status.connected and status.n_ports:
+            raise Conflict(f"hypervisor {path.hypervisor} is in use by {status.n_ports} ports that are bound there")
         command.delete_hypervisor(northbound, path.hypervisor)
         backend.settle(query, f"hypervisor {path.hypervisor} is deleted")
         return deleted()

@@ -31,6 +31,7 @@ def _row(item: dict[str, Any]) -> dict[str, Any]:
         "STATE": status["state"],
         "VTEP": status["vtep_ip"],
         "ENCAPSULATIONS": status["encapsulations"],
+        "PORTS": status["n_ports"],
         "FLOWS": status["n_flows"],
         "DETAIL": status["detail"],
     }

@@ -12,7 +12,7 @@ PortState = Literal["unbound", "pending", "up"]
 class HypervisorStatus:
     """connected: its database and its OpenFlow connection are both up.  encapsulations: what its OVS offers, best first.
 
-    detail: one line, where something is wrong.
+    n_flows: on its bridge, ours.  n_ports: bound there.  detail: one line, where something is wrong.
     """
 
     state: HypervisorState
@@ -22,6 +22,7 @@ class HypervisorStatus:
     encapsulations: tuple[str, ...]
     n_flows: int
     detail: str = ""
+    n_ports: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,12 +56,15 @@ class Counters:
 COUNTERS = Counters()
 
 
-def install() -> None:
-    """Change os-ken as described above.  Call it before the OpenFlow controller listens."""
+def install(fail: Callable[[str], None]) -> None:
+    """Change os-ken as described above.  Call it before the OpenFlow controller listens.
+
+    fail: told, in one line, why it cannot listen; it ends the process.
+    """
     cfg.CONF.set_default("echo_request_interval", _ECHO_INTERVAL_S)
     cfg.CONF.set_default("maximum_unreplied_echo_requests", _MAX_UNREPLIED_ECHOS)
     controller.datapath_connection_factory = _serve
-    hub.listen = functools.partial(eventlet.listen, backlog=_BACKLOG)
+    hub.listen = functools.partial(_listen, fail)
     eventlet.spawn(_sweep)
     original = ofproto_parser.msg
 
@@ -76,6 +79,17 @@ def install() -> None:
     # os-ken logs each broken message, with its bytes and a traceback; the connection's own line says enough.
     for name in ("os_ken.ofproto.ofproto_parser", "OFPHandler"):
         logging.getLogger(name).addFilter(lambda record: record.levelno < logging.WARNING)
+
+
+def _listen(fail: Callable[[str], None], address: Any, family: int = socket.AF_INET) -> Any:
+    try:
+        # Without reuse_port: or a second controller would share the port and take half of the switches.
+        return eventlet.listen(address, family, backlog=_BACKLOG, reuse_port=False)
+    except OSError as error:
+        fail(
+            f"cannot listen for OpenFlow on {address[0]} port {address[1]}: {error.strerror}; see --ofp-listen-host, --ofp-tcp-listen-port"
+        )
+        raise hub.TaskExit from None
 
 
 # Connections whose switch has not told its features, and until when it may.  A timer for each would hold its connection in memory until

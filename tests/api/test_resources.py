@@ -117,9 +117,15 @@ def test_hypervisor(http: httpx.Client) -> None:
         "connected": True,
         "vtep_ip": "192.0.2.1",
         "encapsulations": ["geneve", "vxlan"],
+        "n_ports": 0,
         "n_flows": 12,
         "detail": "",
     }
+    _reply(http.post("/v1/hypervisors", json={"name": "busy", "remote": "tcp:192.0.2.9:6640"}), 201)
+    refused = http.delete("/v1/hypervisors/busy")
+    assert refused.status_code == 409 and "in use by 2 ports" in refused.json()["detail"]
+    _reply(http.patch("/v1/hypervisors/busy", json={"name": "idle"}), 200)
+    assert http.delete("/v1/hypervisors/idle").status_code == 204
     changed = _reply(http.patch("/v1/hypervisors/hv1", json={"remote": "unix:/run/x.sock"}), 200)
     assert (changed["remote"], changed["uuid"]) == ("unix:/run/x.sock", created["uuid"])
     assert [item["name"] for item in _reply(http.get("/v1/hypervisors"), 200)["items"]] == ["hv1"]
