@@ -1,0 +1,90 @@
+"""Fuzzing of `native/` with libFuzzer: `python -m tests.native.fuzz.fuzz TARGET [--seconds N] [--corpus DIRECTORY]`.
+
+Needs clang and its runtime (Debian: clang, libclang-rt-dev).  The corpus grows in the directory and seeds the next run; it
+begins with the vectors of tests/vectors/.  An input that fails is written there, too.
+"""
+
+import argparse
+import json
+import random
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.native import support
+
+TARGETS = {path.stem.removeprefix("fuzz_"): path for path in sorted(Path(__file__).parent.glob("fuzz_*.c"))}
+_OPTIONS = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O2")
+_EXECUTIONS = re.compile(r"^stat::number_of_executed_units:\s*(\d+)", re.MULTILINE)
+_MAX_LEN = {"parse": 2048, "reassembly": 1200}
+
+
+def _seeds(target: str) -> Iterator[bytes]:
+    if target == "parse":
+        for kind, first in (("packet", b"\1"), ("header", b"\0")):
+            for vector in json.loads((support.VECTORS / "stt" / f"{kind}.json").read_text(encoding="utf-8")):
+                yield first + bytes.fromhex(vector["hex"])
+        yield from _offloaded_frames()
+    if target == "reassembly":
+        yield from _segment_lists()
+
+
+def _offloaded_frames() -> Iterator[bytes]:
+    """Yield STT frames with a partial checksum over each inner protocol."""
+    macs = bytes(12)
+    tcp, udp = bytes(12) + b"\x50" + bytes(17), bytes(12)
+    for tags in (b"", b"\x81\x00\x00\x05", b"\x88\xa8\x00\x01\x81\x00\x00\x02"):
+        for l4, protocol, flag in ((tcp, 6, 8), (udp, 17, 0)):
+            ipv4 = struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(l4), 0, 0, 64, protocol, 0, 1, 2)
+            ipv6 = struct.pack("!IHBB", 6 << 28, 8 + len(l4), 60, 64) + bytes(32) + bytes((protocol, 0, 1, 4, 0, 0, 0, 0))
+            for l3, ethertype, version in ((ipv4, b"\x08\x00", 4), (ipv6, b"\x86\xdd", 0)):
+                offset = 14 + len(tags) + len(l3)
+                header = struct.pack("!BBBBHHQH", 0, 2 | flag | version, offset, 0, 8 if flag else 0, 0, 1, 0)
+                yield b"\0" + header + macs + tags + ethertype + l3 + l4
+
+
+def _segment_lists() -> Iterator[bytes]:
+    """Yield lists of segments as the target reads them: frames cut and shuffled, with and without limits in reach."""
+    chance = random.Random(1)
+    for size in (1, 5, 13, 21):
+        for tells_total in (True, False):
+            cut = [(key, at, min(size, 63 - at)) for key in range(4) for at in range(0, 63, size)]
+            chance.shuffle(cut)
+            total = [63 if tells_total or at == 0 else 0 for _, at, _ in cut]
+            ops = b"".join(bytes((key, n, 63 - at - n, total[i], 9, i & 1)) for i, (key, at, n) in enumerate(cut))
+            yield b"\0" + ops
+            yield b"\1" + ops
+
+
+def run(target: str, seconds: int, directory: Path, corpus: Path) -> tuple[int, str]:
+    """Build a target in `directory`, run it, and return how many executions it did, 0 if it failed, and what it wrote."""
+    program = support.build(directory / f"fuzz_{target}", [TARGETS[target]], *_OPTIONS, compiler="clang")
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(_seeds(target)):
+        (corpus / f"seed-{number:03}").write_bytes(seed)
+    limits = [f"-max_total_time={seconds}", f"-max_len={_MAX_LEN[target]}", "-timeout=10", "-print_final_stats=1"]
+    command = [program, *limits, f"-artifact_prefix={corpus}/", corpus]
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=support.environment())
+    found = _EXECUTIONS.search(result.stderr)
+    return (int(found[1]) if found and not result.returncode else 0), result.stderr
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Fuzz the C code of native/.")
+    parser.add_argument("target", choices=TARGETS)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--corpus", type=Path, help="a directory that is kept; a temporary one by default")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        corpus = arguments.corpus or Path(directory) / "corpus"
+        executions, output = run(arguments.target, arguments.seconds, Path(directory), corpus)
+    print(f"{arguments.target}: {executions} executions without a finding" if executions else output)
+    return 0 if executions else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
