@@ -5,10 +5,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include "reassembly-runs.h"
 #include "siphash.h"
-
-/* Tables are arrays in the caller's memory, links in them are indexes. */
-#define NIL UINT32_MAX
 
 #define MAX_TABLE (1u << 22)
 #define MAX_TOTAL (1u << 24)
@@ -17,24 +15,8 @@
  * frame, so two keep up with any rate. */
 #define EXPIRE_PER_ADD 2
 
-/* A segment.  Positions count from the end of the frame: a node covers
- * [low, high), and the first byte of the frame has the highest position.
- *
- * Adjacent segments form a run, a list from high to low.  The run's own
- * members stand in its first node. */
-struct node {
-    void *packet;
-    uint32_t low;
-    uint32_t high;
-    uint32_t next;              /* Following one in the run, or free list. */
-
-    uint32_t run_low;           /* The run covers [run_low, high). */
-    uint32_t run_last;          /* Its last node. */
-    uint32_t run_prev;          /* Neighbouring runs; 'prev' is higher. */
-    uint32_t run_next;
-};
-
-/* An unfinished frame. */
+/* An unfinished frame.  Tables are arrays in the caller's memory, links are
+ * indexes into them. */
 struct entry {
     long long int created_ms;
     uint64_t hash;
@@ -43,9 +25,7 @@ struct entry {
     uint32_t age_prev;          /* List by age; 'prev' is older. */
     uint32_t age_next;
 
-    uint32_t first_run;         /* Highest. */
-    uint32_t recent_run;        /* Where the last segment went. */
-    uint32_t n_runs;
+    struct runs runs;
     uint32_t n_nodes;
     uint32_t received;          /* Bytes. */
     uint32_t extent;            /* Highest position seen. */
@@ -58,7 +38,7 @@ struct reassembly {
     struct reassembly_config config;
     struct reassembly_stats stats;
     struct entry *entries;
-    struct node *nodes;
+    struct run_node *nodes;
     uint32_t *buckets;
     uint32_t bucket_mask;
     uint32_t free_entry;
@@ -138,7 +118,7 @@ reassembly_size(const struct reassembly_config *config)
     }
     return (aligned(sizeof(struct reassembly))
             + aligned(config->max_frames * sizeof(struct entry))
-            + aligned(config->max_segments * sizeof(struct node))
+            + aligned(config->max_segments * sizeof(struct run_node))
             + n_buckets(config) * sizeof(uint32_t));
 }
 
@@ -156,7 +136,7 @@ reassembly_init(void *memory, const struct reassembly_config *config)
     p += aligned(sizeof *r);
     r->entries = (struct entry *) p;
     p += aligned(config->max_frames * sizeof *r->entries);
-    r->nodes = (struct node *) p;
+    r->nodes = (struct run_node *) p;
     p += aligned(config->max_segments * sizeof *r->nodes);
     r->buckets = (uint32_t *) p;
     r->bucket_mask = n_buckets(config) - 1;
@@ -219,7 +199,7 @@ add_entry(struct reassembly *r, const void *key, uint64_t hash,
     e->hash = hash;
     e->hash_next = *bucket;
     *bucket = i;
-    e->first_run = e->recent_run = NIL;
+    e->runs = RUNS_NONE;
 
     e->age_prev = r->youngest;
     e->age_next = NIL;
@@ -268,7 +248,7 @@ free_node(struct reassembly *r, uint32_t i)
 static void
 release_entry(struct reassembly *r, uint32_t i, enum reassembly_release why)
 {
-    uint32_t run = r->entries[i].first_run;
+    uint32_t run = r->entries[i].runs.first;
 
     while (run != NIL) {
         uint32_t next_run = r->nodes[run].run_next;
@@ -345,121 +325,21 @@ reassembly_stats(const struct reassembly *r)
     return &r->stats;
 }
 
-/* Runs of a frame. */
-
-/* The runs on both sides of the place of a segment, or NIL. */
-struct place {
-    uint32_t before;            /* Its bytes come earlier in the frame. */
-    uint32_t after;
-};
-
-/* Finds where [low, high) goes in 'e'.  Starts where the last segment went:
- * segments come mostly in one order or the reverse. */
-static enum reassembly_result
-find_place(const struct reassembly *r, const struct entry *e, uint32_t low,
-           uint32_t high, struct place *place)
-{
-    uint32_t after = e->recent_run;
-    uint32_t before = after == NIL ? NIL : r->nodes[after].run_prev;
-
-    while (after != NIL && r->nodes[after].run_low >= high) {
-        before = after;
-        after = r->nodes[after].run_next;
-    }
-    while (before != NIL && r->nodes[before].run_low < high) {
-        after = before;
-        before = r->nodes[before].run_prev;
-    }
-    if (after != NIL && r->nodes[after].high > low) {
-        return (r->nodes[after].run_low <= low && r->nodes[after].high >= high
-                ? REASSEMBLY_DUPLICATE : REASSEMBLY_OVERLAP);
-    }
-    *place = (struct place) { .before = before, .after = after };
-    return REASSEMBLY_QUEUED;
-}
-
-static bool
-touches_before(const struct reassembly *r, const struct place *place,
-               uint32_t high)
-{
-    return place->before != NIL && r->nodes[place->before].run_low == high;
-}
-
-static bool
-touches_after(const struct reassembly *r, const struct place *place,
-              uint32_t low)
-{
-    return place->after != NIL && r->nodes[place->after].high == low;
-}
-
-/* Lets the neighbours of run 'i' point to it. */
-static void
-link_run(struct reassembly *r, struct entry *e, uint32_t i)
-{
-    const struct node *run = &r->nodes[i];
-
-    *(run->run_prev == NIL ? &e->first_run
-      : &r->nodes[run->run_prev].run_next) = i;
-    if (run->run_next != NIL) {
-        r->nodes[run->run_next].run_prev = i;
-    }
-}
-
-/* Puts node 'i', not linked yet, in 'place' of 'e', as a run of its own. */
-static void
-insert_run(struct reassembly *r, struct entry *e, uint32_t i,
-           const struct place *place)
-{
-    struct node *node = &r->nodes[i];
-
-    node->run_low = node->low;
-    node->run_last = i;
-    node->run_prev = place->before;
-    node->run_next = place->after;
-    link_run(r, e, i);
-    e->n_runs++;
-}
-
-/* Appends the run after run 'i' to run 'i', which it touches. */
-static void
-join_next(struct reassembly *r, struct entry *e, uint32_t i)
-{
-    struct node *run = &r->nodes[i];
-    const struct node *next = &r->nodes[run->run_next];
-
-    r->nodes[run->run_last].next = run->run_next;
-    run->run_low = next->run_low;
-    run->run_last = next->run_last;
-    run->run_next = next->run_next;
-    link_run(r, e, i);
-    e->n_runs--;
-}
+/* Adding a segment. */
 
 /* Puts the segment, which fits in 'place', in a free node of 'e'. */
 static void
 insert_node(struct reassembly *r, struct entry *e,
-            const struct reassembly_segment *s, const struct place *place)
+            const struct reassembly_segment *s, const struct run_place *place)
 {
     uint32_t i = r->free_node;
-    struct node *node = &r->nodes[i];
-    uint32_t high = s->remaining + s->length;
+    struct run_node *node = &r->nodes[i];
 
     r->free_node = node->next;
-    *node = (struct node) {
-        .packet = s->packet,
-        .low = s->remaining,
-        .high = high,
-        .next = NIL,
-    };
-    insert_run(r, e, i, place);
-    if (touches_after(r, place, node->low)) {
-        join_next(r, e, i);
-    }
-    e->recent_run = i;
-    if (touches_before(r, place, high)) {
-        join_next(r, e, place->before);
-        e->recent_run = place->before;
-    }
+    node->packet = s->packet;
+    node->low = s->remaining;
+    node->high = s->remaining + s->length;
+    runs_insert(&e->runs, r->nodes, i, place);
 }
 
 static void
@@ -474,30 +354,30 @@ account(struct reassembly *r, struct entry *e,
     r->stats.charge_bytes += s->charge_bytes;
 }
 
-/* Adding a segment. */
-
 /* Returns REASSEMBLY_QUEUED if 'e' takes [remaining, remaining + length), at
  * '*place'. */
 static enum reassembly_result
 check(const struct reassembly *r, const struct entry *e,
-      const struct reassembly_segment *s, struct place *place)
+      const struct reassembly_segment *s, struct run_place *place)
 {
     uint32_t high = s->remaining + s->length;
     uint32_t total = e->total ? e->total : s->total;
-    enum reassembly_result result;
 
     if ((s->total && s->total != total)
         || (total && (high > total || e->extent > total))) {
         return REASSEMBLY_CONFLICT;
     }
-    result = find_place(r, e, s->remaining, high, place);
-    if (result != REASSEMBLY_QUEUED) {
-        return result;
+    switch (runs_find(&e->runs, r->nodes, s->remaining, high, place)) {
+    case RUNS_COVERED:
+        return REASSEMBLY_DUPLICATE;
+    case RUNS_OVERLAP:
+        return REASSEMBLY_OVERLAP;
+    case RUNS_FREE:
+        break;
     }
     if (e->n_nodes >= r->config.max_pieces
-        || (e->n_runs >= r->config.max_runs
-            && !touches_before(r, place, high)
-            && !touches_after(r, place, s->remaining))) {
+        || (e->runs.n >= r->config.max_runs
+            && !runs_touch(r->nodes, place, s->remaining, high))) {
         return REASSEMBLY_TOO_MANY;
     }
     return REASSEMBLY_QUEUED;
@@ -510,7 +390,7 @@ take_run(struct reassembly *r, const struct entry *e, uint32_t run,
          struct reassembly_piece *piece)
 {
     for (uint32_t n = run; n != NIL; ) {
-        const struct node *node = &r->nodes[n];
+        const struct run_node *node = &r->nodes[n];
         uint32_t next = node->next;
 
         piece->packet = node->packet;
@@ -528,7 +408,7 @@ take_run(struct reassembly *r, const struct entry *e, uint32_t run,
  * is gone afterwards. */
 static void
 complete(struct reassembly *r, uint32_t i, const struct reassembly_segment *s,
-         const struct place *place, struct reassembly_frame *frame)
+         const struct run_place *place, struct reassembly_frame *frame)
 {
     struct entry *e = &r->entries[i];
     struct reassembly_piece *piece = frame->pieces;
@@ -575,7 +455,7 @@ add_to_entry(struct reassembly *r, uint32_t i,
              struct reassembly_frame *frame)
 {
     struct entry *e = &r->entries[i];
-    struct place place;
+    struct run_place place;
     enum reassembly_result result = check(r, e, s, &place);
 
     if (result != REASSEMBLY_QUEUED) {
