@@ -38,11 +38,13 @@ _RUN = {
     "procps": "diagnosis",
     "tcpdump": "diagnosis",
     "tshark": "diagnosis",
+    "clang": "tests: fuzzing",
+    "libclang-rt-dev": "tests: fuzzing",
 }
 BUILD_PACKAGES = tuple(_BUILD)
 PACKAGES = (*_BUILD, *_RUN)
 STEPS = 1
-SPACE_BYTES = 700_000_000  # 100 packages on a minimal installation, downloads included
+SPACE_BYTES = 1_000_000_000  # 120 packages on a minimal installation, downloads included
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 _APT_LISTS = Path("/var/lib/apt/lists")
 _LOCK_TIMEOUT_S = 600  # an unattended upgrade may hold dpkg's lock
