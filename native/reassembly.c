@@ -134,11 +134,11 @@ reassembly_init(void *memory, const struct reassembly_config *config)
     memset(r, 0, sizeof *r);
     r->config = *config;
     p += aligned(sizeof *r);
-    r->entries = (struct entry *) p;
+    r->entries = (void *) p;
     p += aligned(config->max_frames * sizeof *r->entries);
-    r->nodes = (struct run_node *) p;
+    r->nodes = (void *) p;
     p += aligned(config->max_segments * sizeof *r->nodes);
-    r->buckets = (uint32_t *) p;
+    r->buckets = (void *) p;
     r->bucket_mask = n_buckets(config) - 1;
     memset(r->buckets, 0xff, (r->bucket_mask + 1) * sizeof *r->buckets);
 

@@ -5,6 +5,8 @@
  *
  *     packet HEX                    parse an IPv4 packet with a segment
  *     header HEX                    parse an STT frame's header
+ *     inner HEX                     find the headers of an inner frame, and
+ *                                   write its checksum, partial and whole
  *     segment PAYLOAD_MAX SRC DST SRC_PORT DST_PORT ID IP_ID TOS TTL DF HEX
  *                                   cut an STT frame into packets
  *     reassemble HEX HEX ...        parse and add packets, each to the same
@@ -118,6 +120,32 @@ do_header(const char *hex)
     }
     printf("}\n");
     free(frame);
+}
+
+static void
+do_inner(const char *hex)
+{
+    struct stt_inner inner;
+    size_t size;
+    uint8_t *eth = from_hex(hex, &size);
+    enum stt_verdict verdict = stt_inner_find(&inner, eth, size);
+
+    printf("{\"verdict\": \"%s\"", stt_verdict_name(verdict));
+    if (!verdict) {
+        printf(", \"l3_offset\": %u, \"l4_offset\": %u, "
+               "\"payload_offset\": %u, \"end\": %u, \"is_ipv4\": %s, "
+               "\"is_tcp\": %s, \"partial\": \"", inner.l3_offset,
+               inner.l4_offset, inner.payload_offset, inner.end,
+               boolean(inner.is_ipv4), boolean(inner.is_tcp));
+        stt_inner_put_partial(eth, &inner);
+        print_hex(eth, size);
+        printf("\", \"whole\": \"");
+        stt_inner_complete(eth, &inner);
+        print_hex(eth, size);
+        printf("\"");
+    }
+    printf("}\n");
+    free(eth);
 }
 
 static unsigned long int
@@ -285,6 +313,8 @@ run(char *line)
             do_packet(hex);
         } else if (!strcmp(command, "header")) {
             do_header(hex);
+        } else if (!strcmp(command, "inner")) {
+            do_inner(hex);
         } else if (!strcmp(command, "checksum")) {
             do_checksum(hex);
         } else {
