@@ -51,6 +51,13 @@ _IPV4_FRAGMENT_MASK = 0x3FFF  # MF and the offset
 _PROTOCOL_TCP = 6
 
 
+def _require_range(value: object, **limits: int) -> None:
+    """Raise ValueError for the first of the named attributes that is not in 0..limit."""
+    for name, limit in limits.items():
+        if not 0 <= getattr(value, name) <= limit:
+            raise ValueError(f"{name}: {getattr(value, name)} is not in 0..{limit}")
+
+
 @dataclass(frozen=True, slots=True)
 class SttHeader:
     """The header in front of the inner frame.
@@ -68,13 +75,7 @@ class SttHeader:
 
     def __post_init__(self) -> None:
         """Raise ValueError for what the wire cannot carry, or a peer would drop."""
-        for name, value, limit in (
-            ("context_id", self.context_id, 2**64 - 1),
-            ("l4_offset", self.l4_offset, 255),
-            ("mss", self.mss, 65535),
-        ):
-            if not 0 <= value <= limit:
-                raise ValueError(f"{name}: {value} is not in 0..{limit}")
+        _require_range(self, context_id=2**64 - 1, l4_offset=255, mss=65535)
         if self.flags & ~_KNOWN_FLAGS:
             raise ValueError(f"flags: {self.flags:#x} has bits beyond {_KNOWN_FLAGS:#x}")
         if self.vlan_tci is not None and self.vlan_tci & ~0xEFFF:
@@ -135,6 +136,10 @@ class SttSegment:
     offset: int
     payload: bytes | memoryview
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what the wire cannot carry."""
+        _require_range(self, src_port=65535, dst_port=65535, id=2**32 - 1, total=TOTAL_MAX, offset=65535)
+
     @classmethod
     def parse(cls, data: bytes | memoryview) -> Self:
         """Return the segment that the IP payload `data` is; its payload is a view.
@@ -184,6 +189,13 @@ class SttPacket:
     ttl: int = 64
     ip_id: int = 0
     df: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what the wire cannot carry."""
+        _require_range(self, tos=255, ttl=255, ip_id=65535)
+        for name, address in (("source", self.source), ("destination", self.destination)):
+            if len(address) != 4:
+                raise ValueError(f"{name}: {len(address)} bytes, an IPv4 address has 4")
 
     @classmethod
     def parse(cls, data: bytes | memoryview) -> Self:

@@ -145,6 +145,19 @@ def test_header_that_the_wire_cannot_carry(fields: dict[str, Any], message: str)
         stt.SttHeader(**fields)
 
 
+def test_values_that_the_wire_cannot_carry() -> None:
+    with pytest.raises(ValueError, match=r"src_port: 65536 is not in 0\.\.65535"):
+        stt.SttSegment(65536, 0, 0, 100, 0, b"")
+    with pytest.raises(ValueError, match=r"id: 4294967296 is not in 0\.\.4294967295"):
+        stt.SttSegment(0, 0, 2**32, 100, 0, b"")
+    with pytest.raises(ValueError, match="ttl: 256"):
+        _template(ttl=256)
+    with pytest.raises(ValueError, match="source: 16 bytes, an IPv4 address has 4"):
+        stt.SttPacket(bytes(16), bytes(4), _template().segment)
+    with pytest.raises(ValueError, match="payload: 2 bytes at 99 of a frame of 100"):
+        stt.SttSegment(0, 0, 0, 100, 99, b"ab").serialize()
+
+
 def test_segment_limits() -> None:
     with pytest.raises(ValueError, match="mtu: 40 leaves no payload"):
         stt.segment(bytes(100), 40, _template())
