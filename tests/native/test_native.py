@@ -23,3 +23,8 @@ def test_case(program: Path, case: str) -> None:
         [program, case], capture_output=True, text=True, check=False, timeout=support.TIMEOUT_S, env=support.environment()
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_cases_do_not_depend_on_a_fresh_process(program: Path) -> None:
+    result = subprocess.run([program], capture_output=True, text=True, check=False, timeout=support.TIMEOUT_S, env=support.environment())
+    assert result.returncode == 0, result.stderr

@@ -329,6 +329,8 @@ TEST(stt_header_version_is_not_0)
         wire[0] = (uint8_t) version;
         CHECK_EQ(parse_header(0, 0, 0), STT_VERSION);
     }
+    wire[0] = 0;
+    CHECK_EQ(parse_header(0, 0, 0), STT_OK);
 }
 
 TEST(stt_header_truncated)
