@@ -1,0 +1,634 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <config.h>
+#include "netdev-stt.h"
+
+#include <errno.h>
+#include <net/if.h>
+
+#include "coverage.h"
+#include "csum.h"
+#include "dp-packet.h"
+#include "dpif-netdev.h"
+#include "netdev-native-tnl.h"
+#include "netdev-provider.h"
+#include "odp-netlink.h"
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "ovs-atomic.h"
+#include "ovs-thread.h"
+#include "packets.h"
+#include "random.h"
+#include "reassembly.h"
+#include "stt.h"
+#include "timeval.h"
+#include "unixctl.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(netdev_stt);
+
+COVERAGE_DEFINE(stt_push);
+COVERAGE_DEFINE(stt_push_drop);
+COVERAGE_DEFINE(stt_pop_single);
+COVERAGE_DEFINE(stt_pop_reassembled);
+COVERAGE_DEFINE(stt_pop_copied);
+COVERAGE_DEFINE(stt_pop_queued);
+COVERAGE_DEFINE(stt_pop_drop);
+
+/* Of a template in struct ovs_action_push_tnl: Ethernet, IPv4, pseudo-TCP and
+ * STT headers. */
+#define STT_HLEN (ETH_HEADER_LEN + IP_HEADER_LEN + STT_TCP_HEADER_SIZE \
+                  + STT_HEADER_SIZE)
+
+/* Headers that each segment has between Ethernet and its payload. */
+#define STT_SEGMENT_HLEN (IP_HEADER_LEN + STT_TCP_HEADER_SIZE)
+
+/* Reassembly.  Tables are sharded, each under its own mutex, because segments
+ * of one frame may arrive in different threads. */
+#define STT_N_SHARDS 8
+#define STT_TIMEOUT_MS 500
+#define STT_MAX_FRAMES 2048         /* Per shard. */
+#define STT_MAX_SEGMENTS 16384      /* Per shard. */
+#define STT_MAX_PIECES 256          /* Per frame: 64 kB at an MTU of 300. */
+#define STT_MAX_BYTES (8 << 20)     /* Per shard. */
+
+struct stt_shard {
+    struct ovs_mutex mutex;
+    struct reassembly *engine;
+    struct reassembly_piece *pieces;
+};
+
+/* Identifies a frame.  No padding, it is compared as bytes. */
+struct stt_key {
+    ovs_be32 src;
+    ovs_be32 dst;
+    uint32_t id;
+    uint16_t dst_port;
+    uint16_t pad;
+};
+BUILD_ASSERT_DECL(sizeof(struct stt_key) == 16);
+
+static struct stt_shard shards[STT_N_SHARDS];
+static atomic_uint64_t verdicts[STT_N_VERDICTS];
+static atomic_uint64_t n_pushed;
+static atomic_uint64_t n_push_dropped;
+static atomic_uint32_t next_id;
+static uint32_t shard_basis;
+
+static void stt_show(struct unixctl_conn *, int argc, const char *argv[],
+                     void *aux);
+
+static void
+stt_release(void *packet, enum reassembly_release why OVS_UNUSED,
+            void *aux OVS_UNUSED)
+{
+    dp_packet_delete(packet);
+}
+
+static void
+stt_init(void)
+{
+    static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
+
+    if (!ovsthread_once_start(&once)) {
+        return;
+    }
+
+    shard_basis = random_uint32();
+    atomic_init(&next_id, random_uint32());
+    for (size_t i = 0; i < STT_N_SHARDS; i++) {
+        struct reassembly_config config = {
+            .max_frames = STT_MAX_FRAMES,
+            .max_segments = STT_MAX_SEGMENTS,
+            .max_pieces = STT_MAX_PIECES,
+            .max_runs = STT_MAX_PIECES,
+            .max_total = UINT16_MAX,
+            .max_charge_bytes = STT_MAX_BYTES,
+            .timeout_ms = STT_TIMEOUT_MS,
+            .key_size = sizeof(struct stt_key),
+            .seed = { random_uint32() | (uint64_t) random_uint32() << 32,
+                      random_uint32() | (uint64_t) random_uint32() << 32 },
+            .release = stt_release,
+        };
+
+        ovs_mutex_init(&shards[i].mutex);
+        shards[i].engine = reassembly_init(xmalloc(reassembly_size(&config)),
+                                           &config);
+        shards[i].pieces = xmalloc(STT_MAX_PIECES * sizeof *shards[i].pieces);
+        ovs_assert(shards[i].engine);
+    }
+    unixctl_command_register("stt/show", "", 0, 0, stt_show, NULL);
+    ovsthread_once_done(&once);
+}
+
+/* Frees frames whose rest does not arrive. */
+void
+netdev_stt_run(void)
+{
+    stt_init();
+    for (size_t i = 0; i < STT_N_SHARDS; i++) {
+        ovs_mutex_lock(&shards[i].mutex);
+        reassembly_expire(shards[i].engine, time_msec(), STT_MAX_FRAMES);
+        ovs_mutex_unlock(&shards[i].mutex);
+    }
+}
+
+void
+netdev_stt_wait(void)
+{
+    stt_init();
+    for (size_t i = 0; i < STT_N_SHARDS; i++) {
+        ovs_mutex_lock(&shards[i].mutex);
+        long long int next = reassembly_next_expiry_ms(shards[i].engine);
+        ovs_mutex_unlock(&shards[i].mutex);
+        if (next != LLONG_MAX) {
+            poll_timer_wait_until(next + 1);
+        }
+    }
+}
+
+/* Transmission. */
+
+int
+netdev_stt_build_header(const struct netdev *netdev,
+                        struct ovs_action_push_tnl *data,
+                        const struct netdev_tnl_build_header_params *params)
+{
+    const struct netdev_tunnel_config *tnl_cfg;
+    struct stt_header header = {
+        .context_id = ntohll(params->flow->tunnel.tun_id),
+    };
+    struct tcp_header *tcp;
+
+    if (params->is_ipv6) {
+        return EOPNOTSUPP;
+    }
+
+    tnl_cfg = netdev_get_tunnel_config(netdev);
+    tcp = netdev_tnl_ip_build_header(data, params, IPPROTO_TCP, 0);
+    tcp->tcp_dst = tnl_cfg->dst_port;
+    tcp->tcp_ctl = TCP_CTL(0, 5);
+    /* The size of segments travels in a field that goes out as 0. */
+    tcp->tcp_urg = htons(params->mtu - STT_SEGMENT_HLEN);
+    if (stt_header_put(tcp + 1, &header)) {
+        return EINVAL;
+    }
+
+    data->header_len += STT_TCP_HEADER_SIZE + STT_HEADER_SIZE;
+    data->tnl_type = OVS_VPORT_TYPE_STT;
+    return 0;
+}
+
+/* Takes the inner frame's 802.1Q tag, if it has one, into 'header'. */
+static void
+stt_take_vlan(struct dp_packet *packet, struct stt_header *header)
+{
+    const struct vlan_eth_header *veh = dp_packet_eth(packet);
+
+    if (dp_packet_size(packet) >= sizeof *veh
+        && veh->veth_type == htons(ETH_TYPE_VLAN_8021Q)) {
+        header->has_vlan = true;
+        header->vlan_tci = ntohs(veh->veth_tci) & ~VLAN_CFI;
+        eth_pop_vlan(packet);
+    }
+}
+
+/* Takes what of the inner frame's checksums and segmentation is still to be
+ * done into 'header', and does the rest.  Returns false if it cannot be. */
+static bool
+stt_take_offloads(struct dp_packet *packet, struct stt_header *header)
+{
+    bool is_tso = dp_packet_hwol_is_tso(packet);
+    bool is_tunnel = dp_packet_hwol_is_tunnel(packet);
+
+    if (dp_packet_hwol_tx_ip_csum(packet) && !is_tunnel) {
+        if (!dp_packet_ip_checksum_good(packet)) {
+            dp_packet_ip_set_header_csum(packet, false);
+            dp_packet_ol_set_ip_csum_good(packet);
+        }
+        dp_packet_hwol_reset_tx_ip_csum(packet);
+    }
+
+    if (!is_tunnel
+        && (is_tso || (dp_packet_hwol_tx_l4_checksum(packet)
+                       && !dp_packet_l4_checksum_good(packet)))) {
+        uint16_t mss = is_tso ? dp_packet_get_tso_segsz(packet) : 0;
+        uint8_t *eth = dp_packet_data(packet);
+        struct stt_inner inner;
+
+        if (!stt_inner_find(&inner, eth, dp_packet_size(packet))
+            && !stt_header_set_partial(header, &inner, mss)) {
+            stt_inner_put_partial(eth, &inner);
+            return true;
+        }
+    }
+
+    if (is_tso) {
+        return false;
+    }
+    dp_packet_ol_send_prepare(packet, 0);
+    return true;
+}
+
+/* Encapsulates 'packet'.  Returns false if it cannot be. */
+static bool
+stt_push(struct dp_packet *packet, const struct ovs_action_push_tnl *data)
+{
+    ovs_be16 src_port = netdev_tnl_get_src_port(packet);
+    uint32_t rss_hash = dp_packet_get_rss_hash(packet);
+    const struct tcp_header *template_tcp;
+    struct stt_header header;
+    struct stt_segment segment;
+    struct ip_header *ip;
+    uint8_t *eth;
+    uint32_t id;
+
+    template_tcp = ALIGNED_CAST(const struct tcp_header *,
+                                (const uint8_t *) data->header + ETH_HEADER_LEN
+                                + IP_HEADER_LEN);
+    if (stt_header_parse(&header, template_tcp + 1, STT_TOTAL_MIN)) {
+        return false;
+    }
+    stt_take_vlan(packet, &header);
+    if (dp_packet_size(packet) > STT_INNER_MAX
+        || dp_packet_size(packet) < ETH_HEADER_LEN
+        || !stt_take_offloads(packet, &header)) {
+        return false;
+    }
+
+    atomic_add_relaxed(&next_id, 1, &id);
+    segment.src_port = ntohs(src_port);
+    segment.dst_port = ntohs(template_tcp->tcp_dst);
+    segment.id = id;
+    segment.total = STT_HEADER_SIZE + dp_packet_size(packet);
+    segment.offset = 0;
+    segment.length = segment.total;
+
+    eth = dp_packet_push_uninit(packet, STT_HLEN);
+    memcpy(eth, data->header, ETH_HEADER_LEN + IP_HEADER_LEN);
+    ip = ALIGNED_CAST(struct ip_header *, eth + ETH_HEADER_LEN);
+    ip->ip_tot_len = htons(STT_SEGMENT_HLEN + segment.total);
+    ip->ip_id = htons(id);
+    stt_segment_put(ip + 1, &segment);
+    stt_header_put((uint8_t *) (ip + 1) + STT_TCP_HEADER_SIZE, &header);
+
+    /* From here on it is a TCP packet like any other. */
+    packet->packet_type = htonl(PT_ETH);
+    packet->csum_start = packet->csum_offset = 0;
+    dp_packet_reset_offload(packet);
+    dp_packet_set_rss_hash(packet, rss_hash);
+    dp_packet_reset_offsets(packet);
+    packet->l3_ofs = ETH_HEADER_LEN;
+    packet->l4_ofs = ETH_HEADER_LEN + IP_HEADER_LEN;
+    dp_packet_hwol_set_tx_ipv4(packet);
+    dp_packet_hwol_set_tx_ip_csum(packet);
+    dp_packet_hwol_set_csum_tcp(packet);
+    if (segment.total > ntohs(template_tcp->tcp_urg)) {
+        dp_packet_hwol_set_tcp_seg(packet);
+        dp_packet_set_tso_segsz(packet, ntohs(template_tcp->tcp_urg));
+    }
+    return true;
+}
+
+void
+netdev_stt_push_headers(const struct netdev *netdev OVS_UNUSED,
+                        struct dp_packet_batch *batch,
+                        const struct ovs_action_push_tnl *data)
+{
+    size_t size = dp_packet_batch_size(batch);
+    struct dp_packet *packet;
+    uint64_t orig;
+    size_t i;
+
+    stt_init();
+    DP_PACKET_BATCH_REFILL_FOR_EACH (i, size, packet, batch) {
+        if (stt_push(packet, data)) {
+            pkt_metadata_init(&packet->md, data->out_port);
+            dp_packet_batch_refill(batch, packet, i);
+        } else {
+            dp_packet_delete(packet);
+        }
+    }
+
+    size_t n_left = dp_packet_batch_size(batch);
+    COVERAGE_ADD(stt_push, n_left);
+    COVERAGE_ADD(stt_push_drop, size - n_left);
+    atomic_add_relaxed(&n_pushed, n_left, &orig);
+    if (size != n_left) {
+        atomic_add_relaxed(&n_push_dropped, size - n_left, &orig);
+    }
+}
+
+/* Reception. */
+
+static void
+stt_count(enum stt_verdict verdict)
+{
+    uint64_t orig;
+
+    atomic_add_relaxed(&verdicts[verdict], 1, &orig);
+}
+
+/* Makes 'packet' begin at the segment's payload and end with it, with the
+ * outer addresses in its tunnel metadata. */
+static void
+stt_strip_outer(struct dp_packet *packet, const struct stt_packet *outer)
+{
+    const struct ip_header *ip = dp_packet_l3(packet);
+    struct flow_tnl *tnl = &packet->md.tunnel;
+    size_t offset = packet->l3_ofs + outer->payload_offset;
+
+    pkt_metadata_init_tnl(&packet->md);
+    tnl->ip_src = get_16aligned_be32(&ip->ip_src);
+    tnl->ip_dst = get_16aligned_be32(&ip->ip_dst);
+    tnl->ip_tos = outer->tos;
+    tnl->ip_ttl = outer->ttl;
+    tnl->tp_src = htons(outer->segment.src_port);
+    tnl->tp_dst = htons(outer->segment.dst_port);
+    dp_packet_pull(packet, offset);
+    dp_packet_set_size(packet, outer->segment.length);
+}
+
+/* Returns 'packet', or a copy that takes no more memory than it needs and that
+ * may be kept: the buffer of a received packet may be far larger than what is
+ * in it, or belong to a ring. */
+static struct dp_packet *
+stt_to_keep(struct dp_packet *packet)
+{
+    struct dp_packet *copy;
+
+    if (packet->source == DPBUF_MALLOC
+        && dp_packet_get_allocated(packet) / 2 <= dp_packet_size(packet)) {
+        return packet;
+    }
+    copy = dp_packet_clone_data(dp_packet_data(packet),
+                                dp_packet_size(packet));
+    memcpy(&copy->md, &packet->md, sizeof copy->md);
+    dp_packet_delete(packet);
+    return copy;
+}
+
+/* Returns the frame of 'pieces' as one packet, and frees the others. */
+static struct dp_packet *
+stt_join(const struct reassembly_frame *frame)
+{
+    struct dp_packet *first = frame->pieces[0].packet;
+    struct dp_packet *whole = first;
+    uint32_t rest = frame->total - frame->pieces[0].length;
+
+    if (dp_packet_tailroom(first) < rest) {
+        /* Its buffer's size must fit 16 bits. */
+        size_t headroom = MIN(DP_NETDEV_HEADROOM, UINT16_MAX - frame->total);
+
+        COVERAGE_INC(stt_pop_copied);
+        whole = dp_packet_new_with_headroom(frame->total, headroom);
+        memcpy(&whole->md, &first->md, sizeof whole->md);
+        dp_packet_put(whole, dp_packet_data(first), dp_packet_size(first));
+        dp_packet_delete(first);
+    }
+    for (size_t i = 1; i < frame->n_pieces; i++) {
+        struct dp_packet *piece = frame->pieces[i].packet;
+
+        dp_packet_put(whole, dp_packet_data(piece), dp_packet_size(piece));
+        dp_packet_delete(piece);
+    }
+    if (frame->ce) {
+        whole->md.tunnel.ip_tos |= IP_ECN_CE;
+    }
+    return whole;
+}
+
+/* Takes a segment that is not a whole frame.  Returns the frame that it
+ * completes, or NULL; then '*queued' tells whether it was kept. */
+static struct dp_packet *
+stt_reassemble(struct dp_packet *packet, const struct stt_packet *outer,
+               bool *queued)
+{
+    const struct stt_segment *segment = &outer->segment;
+    struct stt_key key = {
+        .src = htonl(outer->src),
+        .dst = htonl(outer->dst),
+        .id = segment->id,
+        .dst_port = segment->dst_port,
+    };
+    struct stt_shard *shard = &shards[hash_bytes(&key, sizeof key, shard_basis)
+                                      % STT_N_SHARDS];
+    struct reassembly_frame frame;
+    enum reassembly_result result;
+
+    packet = stt_to_keep(packet);
+    struct reassembly_segment add = {
+        .packet = packet,
+        .length = segment->length,
+        .remaining = segment->total - segment->offset - segment->length,
+        .total = segment->total,
+        .charge_bytes = dp_packet_get_allocated(packet) + sizeof *packet,
+        .ce = (outer->tos & IP_ECN_MASK) == IP_ECN_CE,
+    };
+
+    ovs_mutex_lock(&shard->mutex);
+    frame.pieces = shard->pieces;
+    result = reassembly_add(shard->engine, &key, &add, time_msec(), &frame);
+    if (result == REASSEMBLY_COMPLETE) {
+        packet = stt_join(&frame);
+    }
+    ovs_mutex_unlock(&shard->mutex);
+
+    *queued = result == REASSEMBLY_QUEUED;
+    if (result == REASSEMBLY_COMPLETE) {
+        return packet;
+    }
+    if (!*queued) {
+        dp_packet_delete(packet);
+    }
+    return NULL;
+}
+
+/* Turns 'packet', an STT frame, into the inner frame with its tunnel metadata
+ * and offloads.  Returns STT_OK or why it must be dropped. */
+static enum stt_verdict
+stt_decapsulate(struct dp_packet *packet)
+{
+    struct flow_tnl *tnl = &packet->md.tunnel;
+    struct stt_header header;
+    struct stt_inner inner;
+    enum stt_verdict verdict;
+
+    verdict = stt_header_parse(&header, dp_packet_data(packet),
+                               dp_packet_size(packet));
+    if (verdict) {
+        return verdict;
+    }
+    dp_packet_pull(packet, STT_HEADER_SIZE);
+    if (header.flags & STT_F_CSUM_PARTIAL) {
+        verdict = stt_inner_check(&inner, &header, dp_packet_data(packet),
+                                  dp_packet_size(packet));
+        if (verdict) {
+            return verdict;
+        }
+    }
+
+    tnl->tun_id = htonll(header.context_id);
+    tnl->flags |= FLOW_TNL_F_KEY;
+
+    packet->packet_type = htonl(PT_ETH);
+    dp_packet_reset_offload(packet);
+    dp_packet_reset_offsets(packet);
+    dp_packet_set_l2_pad_size(packet, 0);
+    packet->csum_start = packet->csum_offset = 0;
+    dp_packet_set_tso_segsz(packet, 0);
+    if (header.flags & STT_F_CSUM_PARTIAL) {
+        /* As netdev-linux would have received it; flow extraction takes it
+         * from here. */
+        packet->csum_start = inner.l4_offset;
+        packet->csum_offset = inner.is_tcp
+                              ? offsetof(struct tcp_header, tcp_csum)
+                              : offsetof(struct udp_header, udp_csum);
+        if (!inner.is_tcp) {
+            dp_packet_hwol_set_csum_udp(packet);
+        }
+        uint16_t mss = stt_inner_mss(&inner, &header);
+        if (mss) {
+            dp_packet_hwol_set_tcp_seg(packet);
+            dp_packet_set_tso_segsz(packet, mss);
+        }
+    }
+    if (header.has_vlan) {
+        eth_push_vlan(packet, htons(ETH_TYPE_VLAN_8021Q),
+                      htons(header.vlan_tci));
+        if (packet->csum_offset) {
+            packet->csum_start += VLAN_HEADER_LEN;
+        }
+    }
+    pkt_metadata_init_conn(&packet->md);
+    return STT_OK;
+}
+
+/* Takes one received packet.  Returns an inner frame or NULL; in that case
+ * '*queued' tells whether the packet was kept, else it was dropped. */
+static struct dp_packet *
+stt_pop(struct dp_packet *packet, bool *queued)
+{
+    const uint8_t *ip = dp_packet_l3(packet);
+    struct stt_packet outer;
+    enum stt_verdict verdict;
+    unsigned int trust = 0;
+
+    *queued = false;
+    if (dp_packet_hwol_l3_csum_ipv4_ol(packet)
+        || dp_packet_ip_checksum_good(packet)) {
+        trust |= STT_TRUST_IP_CSUM;
+    }
+    if (dp_packet_ol_l4_csum_partial(packet)
+        || dp_packet_l4_checksum_good(packet)) {
+        trust |= STT_TRUST_TCP_CSUM;
+    }
+    verdict = ip ? stt_packet_parse(&outer, ip, dp_packet_l3_size(packet),
+                                    trust)
+                 : STT_IP_HEADER;
+    if (!verdict) {
+        stt_strip_outer(packet, &outer);
+        if (outer.segment.length != outer.segment.total) {
+            packet = stt_reassemble(packet, &outer, queued);
+            if (!packet) {
+                return NULL;
+            }
+            COVERAGE_INC(stt_pop_reassembled);
+        } else {
+            COVERAGE_INC(stt_pop_single);
+        }
+        verdict = stt_decapsulate(packet);
+    }
+    stt_count(verdict);
+    if (verdict) {
+        dp_packet_delete(packet);
+        return NULL;
+    }
+    return packet;
+}
+
+size_t
+netdev_stt_pop_headers(struct netdev *netdev OVS_UNUSED,
+                       struct dp_packet_batch *batch)
+{
+    size_t size = dp_packet_batch_size(batch);
+    size_t n_dropped = 0, n_queued = 0;
+    struct dp_packet *packet;
+    size_t i;
+
+    stt_init();
+    DP_PACKET_BATCH_REFILL_FOR_EACH (i, size, packet, batch) {
+        bool queued;
+
+        packet = stt_pop(packet, &queued);
+        if (packet) {
+            dp_packet_batch_refill(batch, packet, i);
+        } else if (queued) {
+            n_queued++;
+        } else {
+            n_dropped++;
+        }
+    }
+    COVERAGE_ADD(stt_pop_queued, n_queued);
+    COVERAGE_ADD(stt_pop_drop, n_dropped);
+    return n_dropped;
+}
+
+static void
+stt_show(struct unixctl_conn *conn, int argc OVS_UNUSED,
+         const char *argv[] OVS_UNUSED, void *aux OVS_UNUSED)
+{
+    struct reassembly_stats sum;
+    struct ds ds = DS_EMPTY_INITIALIZER;
+    uint64_t value;
+
+    memset(&sum, 0, sizeof sum);
+    for (size_t i = 0; i < STT_N_SHARDS; i++) {
+        const struct reassembly_stats *stats;
+
+        ovs_mutex_lock(&shards[i].mutex);
+        reassembly_expire(shards[i].engine, time_msec(), STT_MAX_FRAMES);
+        stats = reassembly_stats(shards[i].engine);
+        for (size_t j = 0; j < REASSEMBLY_N_RESULTS; j++) {
+            sum.results[j] += stats->results[j];
+        }
+        sum.expired_frames += stats->expired_frames;
+        sum.expired_segments += stats->expired_segments;
+        sum.evicted_frames += stats->evicted_frames;
+        sum.evicted_segments += stats->evicted_segments;
+        sum.frames += stats->frames;
+        sum.segments += stats->segments;
+        sum.charge_bytes += stats->charge_bytes;
+        ovs_mutex_unlock(&shards[i].mutex);
+    }
+
+    atomic_read_relaxed(&n_pushed, &value);
+    ds_put_format(&ds, "sent: frames:%"PRIu64, value);
+    atomic_read_relaxed(&n_push_dropped, &value);
+    ds_put_format(&ds, " dropped:%"PRIu64"\n", value);
+    atomic_read_relaxed(&verdicts[STT_OK], &value);
+    ds_put_format(&ds, "received: frames:%"PRIu64" reassembled:%"PRIu64
+                  " segments queued:%"PRIu64"\n", value,
+                  sum.results[REASSEMBLY_COMPLETE],
+                  sum.results[REASSEMBLY_QUEUED]);
+    ds_put_format(&ds, "in flight: frames:%"PRIu64" segments:%"PRIu64
+                  " bytes:%"PRIu64"\n",
+                  sum.frames, sum.segments, sum.charge_bytes);
+    ds_put_format(&ds, "expired: frames:%"PRIu64" segments:%"PRIu64"\n",
+                  sum.expired_frames, sum.expired_segments);
+    ds_put_format(&ds, "evicted: frames:%"PRIu64" segments:%"PRIu64"\n",
+                  sum.evicted_frames, sum.evicted_segments);
+    ds_put_cstr(&ds, "dropped:");
+    for (size_t i = STT_OK + 1; i < STT_N_VERDICTS; i++) {
+        atomic_read_relaxed(&verdicts[i], &value);
+        ds_put_format(&ds, " %s:%"PRIu64, stt_verdict_name(i), value);
+    }
+    for (size_t i = REASSEMBLY_COMPLETE + 1; i < REASSEMBLY_N_RESULTS; i++) {
+        ds_put_format(&ds, " %s:%"PRIu64, reassembly_result_name(i),
+                      sum.results[i]);
+    }
+    ds_put_char(&ds, '\n');
+    unixctl_command_reply(conn, ds_cstr(&ds));
+    ds_destroy(&ds);
+}

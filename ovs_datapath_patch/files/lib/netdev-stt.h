@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef NETDEV_STT_H
+#define NETDEV_STT_H 1
+
+/* Stateless Transport Tunneling (draft-davie-stt-08) for the userspace
+ * datapath: build, push, pop.
+ *
+ * An inner frame of any size, with its TSO and checksum state, becomes one
+ * large packet that looks like TCP, which a NIC with TSO (or dp_packet_gso())
+ * cuts into segments.  The receiver puts segments together before it looks at
+ * what is inside.
+ *
+ * Thread-safety: any thread may push and pop; a frame's segments may arrive in
+ * different threads. */
+
+#include <stddef.h>
+
+struct dp_packet_batch;
+struct netdev;
+struct netdev_class;
+struct netdev_tnl_build_header_params;
+struct ovs_action_push_tnl;
+
+int netdev_stt_build_header(const struct netdev *,
+                            struct ovs_action_push_tnl *,
+                            const struct netdev_tnl_build_header_params *);
+void netdev_stt_push_headers(const struct netdev *, struct dp_packet_batch *,
+                             const struct ovs_action_push_tnl *);
+size_t netdev_stt_pop_headers(struct netdev *, struct dp_packet_batch *);
+
+void netdev_stt_run(void);
+void netdev_stt_wait(void);
+
+#endif /* netdev-stt.h */

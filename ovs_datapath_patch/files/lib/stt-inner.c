@@ -1,0 +1,1 @@
+../../../native/stt-inner.c
