@@ -218,7 +218,9 @@ remove_entry(struct reassembly *r, uint32_t i)
     uint32_t *link = &r->buckets[e->hash & r->bucket_mask];
 
     while (*link != i) {
-        link = &r->entries[*link].hash_next;
+        struct entry *other = &r->entries[*link];
+
+        link = &other->hash_next;
     }
     *link = e->hash_next;
     *(e->age_prev == NIL ? &r->oldest
@@ -253,12 +255,10 @@ release_entry(struct reassembly *r, uint32_t i, enum reassembly_release why)
     while (run != NIL) {
         uint32_t next_run = r->nodes[run].run_next;
 
-        for (uint32_t n = run; n != NIL; ) {
-            uint32_t next = r->nodes[n].next;
-
+        for (uint32_t n = run, next; n != NIL; n = next) {
+            next = r->nodes[n].next;
             r->config.release(r->nodes[n].packet, why, r->config.aux);
             free_node(r, n);
-            n = next;
         }
         run = next_run;
     }
@@ -389,16 +389,15 @@ static struct reassembly_piece *
 take_run(struct reassembly *r, const struct entry *e, uint32_t run,
          struct reassembly_piece *piece)
 {
-    for (uint32_t n = run; n != NIL; ) {
+    for (uint32_t n = run, next; n != NIL; n = next) {
         const struct run_node *node = &r->nodes[n];
-        uint32_t next = node->next;
 
         piece->packet = node->packet;
         piece->offset = e->total - node->high;
         piece->length = node->high - node->low;
         piece++;
+        next = node->next;
         free_node(r, n);
-        n = next;
     }
     return piece;
 }
