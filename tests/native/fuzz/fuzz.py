@@ -20,7 +20,7 @@ from tests.native import support
 TARGETS = {path.stem.removeprefix("fuzz_"): path for path in sorted(Path(__file__).parent.glob("fuzz_*.c"))}
 _OPTIONS = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O2")
 _EXECUTIONS = re.compile(r"^stat::number_of_executed_units:\s*(\d+)", re.MULTILINE)
-_MAX_LEN = {"parse": 2048, "reassembly": 1200}
+_MAX_LEN = {"parse": 2048, "reassembly": 600}
 
 
 def _seeds(target: str) -> Iterator[bytes]:
