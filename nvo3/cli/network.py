@@ -14,7 +14,7 @@ Path = Annotated[str, typer.Argument(metavar=_FORM, help="Names of the tenant an
 Vni = Annotated[int | None, typer.Option(help="VXLAN network identifier, 1 to 16777215.")]
 Encapsulation = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="auto: the best that each pair of hypervisors shares; geneve, vxlan or gre; none: flat."),
+    typer.Option(metavar="NAME", help="auto: the best that each pair of hypervisors shares; stt, geneve, vxlan or gre; none: flat."),
 ]
 Mtu = Annotated[int | None, typer.Option(metavar="BYTES", help="Bytes of IP that guests may send, 1280 to 65000.")]
 Pool = Annotated[

@@ -16,6 +16,7 @@ class Encapsulation:
     overhead_bytes: what an IPv4 underlay packet carries beyond the guest's IP packet (outer IPv4 to inner Ethernet).
     ofport: the OpenFlow port asked for, the same on every bridge so that flows survive a restart of the switch.
     vni_shift_bits: where the VNI begins in OVS's tunnel key, counted from the least significant bit.
+    proof: a key of `Interface.status` that an OVS sets which really has it.  Some releases list a type that they do not implement.
     """
 
     name: str
@@ -23,12 +24,14 @@ class Encapsulation:
     overhead_bytes: int
     ofport: int
     vni_shift_bits: int = 0
+    proof: str | None = None
 
 
 # Best first: the order that `auto` prefers unless the settings say otherwise.
 ENCAPSULATIONS: dict[str, Encapsulation] = {
     e.name: e
     for e in (
+        Encapsulation("stt", "stt", 20 + 20 + 18 + 14, 65004, proof="stt_datapath"),  # draft-davie-stt-08
         Encapsulation("geneve", "geneve", 20 + 8 + 8 + 14, 65002),  # RFC 8926 section 3.1, no options
         Encapsulation("vxlan", "vxlan", 20 + 8 + 8 + 14, 65001),  # RFC 7348 section 5
         Encapsulation("gre", "gre", 20 + 8 + 14, 65003, 8),  # RFC 7637 section 3.2: key = VSID (24) + FlowID (8)

@@ -190,6 +190,14 @@ def ofport_of(bridge: Any, name: str) -> int | None:
     return ofport[0] if ofport and ofport[0] > 0 else None
 
 
+def tunnel_ofport(bridge: Any, encapsulation: Encapsulation) -> int | None:
+    """Return the OpenFlow port of the tunnel port for an encapsulation, None where the switch does not really have it."""
+    port = find(bridge.ports, tunnel_name(encapsulation.name))
+    if port is not None and encapsulation.proof is not None and encapsulation.proof not in port.interfaces[0].status:
+        return None
+    return ofport_of(bridge, tunnel_name(encapsulation.name))
+
+
 def patch_ofport(bridge: Any) -> int | None:
     """Return the OpenFlow port of the patch to br-phy."""
     return ofport_of(bridge, _PATCH)

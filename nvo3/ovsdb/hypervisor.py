@@ -207,7 +207,7 @@ class HypervisorLink:
         vtep_ip, problem = _vtep_ip(root)
         tunnels = []
         for encapsulation in bridge.offered(root):
-            ofport = bridge.ofport_of(br_int, bridge.tunnel_name(encapsulation.name))
+            ofport = bridge.tunnel_ofport(br_int, encapsulation)
             if ofport is not None:
                 tunnels.append((encapsulation.name, ofport))
         view = HypervisorView(vtep_ip, tuple(tunnels), bridge.patch_ofport(br_int), self._vports(br_int))

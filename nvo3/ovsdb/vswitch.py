@@ -58,6 +58,7 @@ _SCHEMA: dict[str, Any] = {
                 "ofport_request": _OPTIONAL_INTEGER,
                 "external_ids": _STRING_MAP,
                 "error": _OPTIONAL_STRING,
+                "status": _STRING_MAP,
             }
         },
         "Controller": {

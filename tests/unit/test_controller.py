@@ -362,3 +362,12 @@ def test_a_controller_that_starts_while_a_hypervisor_is_away_goes_by_what_it_las
     fresh.handle(HypervisorChanged(rows[1].uuid, True, unplugged), 0.0)
     fresh.handle(NorthboundChanged((rows[1],)), 0.0)
     assert fresh.inventory.binding(port_b.uuid) is None
+
+
+def test_auto_prefers_stt_where_both_ends_have_it() -> None:
+    system = System(tunnels=(("stt", 65004), *TUNNELS))
+    port_a, port_b = system.port(1), system.port(2)
+    system.do(NorthboundChanged((port_a, port_b)))
+    system.plug(0, port_a, 1)
+    system.plug(1, port_b, 1)
+    assert system.tunnel_ports(0) == system.tunnel_ports(1) == {65004}
