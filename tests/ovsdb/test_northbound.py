@@ -116,7 +116,7 @@ def test_failure_of_the_application_does_not_stop_the_database(database: server.
 
 
 def test_settings_of_another_client(northbound: Any, foreign: Foreign, eventually: Eventually) -> None:
-    row = {"encapsulation_order": "stt,vxlan,vxlan,gre"}
+    row = {"encapsulation_order": "wireguard,vxlan,vxlan,gre"}
     foreign({"op": "insert", "table": "Settings", "row": row})
     eventually(lambda: northbound.view.settings.encapsulation_order == ("vxlan", "gre"))
     command.set_settings(northbound, encapsulation_order=["gre"])
