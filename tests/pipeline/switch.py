@@ -10,7 +10,6 @@ from pathlib import Path
 
 from scapy.all import Ether, rdpcap
 
-from nvo3.openflow import encoder
 from nvo3.openflow.session import Confirmed, FlowsRead, Refused, SessionEvent, SwitchSession
 from nvo3.pipeline.flow import FlowSpec
 
@@ -28,10 +27,8 @@ class Switch:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._env = os.environ | {
-            name: str(directory) for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR", "OVS_PKGDATADIR")
-        }
-        del self._env["OVS_PKGDATADIR"]
+        directories = ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")
+        self._env = os.environ | dict.fromkeys(directories, str(directory))
         self._processes: list[subprocess.Popen[bytes]] = []
         self._socket: socket.socket | None = None
         self._buffer = b""
@@ -127,7 +124,7 @@ class Switch:
     def flows(self) -> list[str]:
         """Return the flows as ovs-ofctl prints them."""
         lines = self.run("ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", "br-int").splitlines()
-        return sorted(line.strip() for line in lines[0:] if "actions=" in line)
+        return sorted(line.strip() for line in lines if "actions=" in line)
 
     # Packets.
 
@@ -154,6 +151,3 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "condition did not become true in time"
         time.sleep(0.01)
-
-
-assert encoder.OFP_VERSION == 4
