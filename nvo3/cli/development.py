@@ -1,5 +1,6 @@
 """Commands for those who work on nvo3 itself: `nvo3 ovs build` and `nvo3 test`."""
 
+import os
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nvo3.prepare import ensure_ovs, new_progress, reported
+from nvo3.prepare import TEST_PACKAGES, ensure_ovs, ensure_packages, new_progress, reported
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _PATHS = ("nvo3", "ryu_apps", "tests", "bin/nvo3", "bin/ryu-manager")
@@ -56,6 +57,11 @@ def test(
 
     As in: nvo3 test tests/unit -k vxlan
     """
+    if os.environ.get("NVO3_LAUNCHER"):
+        progress = new_progress()
+        progress.expect(1)
+        with reported(progress):
+            ensure_packages(progress, TEST_PACKAGES)
     failed = [] if arguments else [name for name, command in _STAGES.items() if not _passes(name, command)]
     if _pytest(arguments or []):
         failed.append("pytest")

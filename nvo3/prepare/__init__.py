@@ -8,12 +8,13 @@ checkout (`cache`).
 from nvo3.prepare.cache import new_progress
 from nvo3.prepare.errors import PrepareError, Terminated, ToolFailed
 from nvo3.prepare.ovs import ensure_ovs
-from nvo3.prepare.packages import ensure_packages
+from nvo3.prepare.packages import TEST_PACKAGES, ensure_packages
 from nvo3.prepare.progress import Progress
 from nvo3.prepare.steps import launch, needs_of, needs_of_manager, reported
 from nvo3.prepare.venv import ensure_venv
 
 __all__ = [
+    "TEST_PACKAGES",
     "PrepareError",
     "Progress",
     "Terminated",
