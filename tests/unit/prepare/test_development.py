@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from nvo3.cli import development
-from nvo3.prepare import ovs
+from nvo3.prepare import TEST_PACKAGES, ovs
 
 
 @pytest.fixture
@@ -28,6 +28,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return subprocess.CompletedProcess(command, int("format" in command), "would reformat a.py\n")
 
     monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.delenv("NVO3_LAUNCHER", raising=False)
     return commands
 
 
@@ -45,6 +46,17 @@ def test_arguments_go_to_pytest_alone(app: typer.Typer, ran: list[list[str]]) ->
     assert result.exit_code == 0
     assert [command[0] for command in ran] == ["pytest"]
     assert ran[0][-4:] == ["tests/unit", "-k", "vxlan", "--durations=3"]
+
+
+def test_what_only_tests_need_is_installed_when_the_launcher_runs_them(
+    app: typer.Typer, ran: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setenv("NVO3_LAUNCHER", "1")
+    monkeypatch.setattr(development, "ensure_packages", lambda progress, names: asked.append(names))
+    assert CliRunner().invoke(app, ["test", "tests/unit"]).exit_code == 0
+    assert asked == [TEST_PACKAGES] and "clang" in TEST_PACKAGES
+    assert [command[0] for command in ran] == ["pytest"]
 
 
 def test_ovs_build_prints_the_prefix(app: typer.Typer, cache: Path) -> None:
