@@ -130,7 +130,7 @@ def test_a_thousand_connections_of_garbage_leave_it_as_it_was(manager: Manager) 
     wait_for(lambda: connections(manager) == 0)
     after = status_of(manager.pid)
     assert after["threads"] == before["threads"] and after["files"] <= before["files"]
-    assert after["rss_kb"] - before["rss_kb"] < 2000, (before, after)
+    assert after["rss_kb"] - before["rss_kb"] < 5000, (before, after)
     assert answer_time(manager) < max(0.1, 5 * time_before)
     log = manager.log.read_text()
     assert "Traceback" not in log and log.count("\n") < 100
