@@ -303,6 +303,8 @@ class Controller:
         if (before.tunnels, before.patch_ofport) != (view.tunnels, view.patch_ofport):
             self._mark(hypervisor, compose.TUNNELS)
             moved.add(hypervisor)
+        if before.underlay_mtu != view.underlay_mtu:
+            moved.add(hypervisor)
         for other in moved:
             self._mark_paths(other)
         for port in changed:

@@ -1,6 +1,7 @@
 """`nvo3.api.plane.ControlPlane` on the running core: status, waiting, counters."""
 
 from collections.abc import Callable, Mapping
+from itertools import combinations
 from typing import Any
 from uuid import UUID
 
@@ -54,7 +55,8 @@ class Plane:
         offered = tuple(e for e in inventory.encapsulation_order if e in host.tunnels)
         state = _state(bridge.connected, bridge.switch and bridge.synced and vtep_ip is not None, detail)
         n_ports = sum(len(inventory.hosting(network)[hypervisor]) for network in inventory.networks_of(hypervisor))
-        return HypervisorStatus(state, connected, dpid_of(hypervisor), vtep_ip, offered, bridge.table.n_flows, detail, n_ports)
+        n_flows, mtu = bridge.table.n_flows, host.view.underlay_mtu
+        return HypervisorStatus(state, connected, dpid_of(hypervisor), vtep_ip, offered, n_flows, detail, n_ports, mtu)
 
     def network_status(self, network: UUID) -> NetworkStatus:
         """See `ControlPlane`."""
@@ -63,11 +65,9 @@ class Plane:
         if row is None:
             return NetworkStatus((), ())
         names = sorted((inventory.hosts[h].row.name, h) for h in inventory.hosting(network))
-        pairs = tuple(
-            (a, b, compose.encapsulation(inventory, row, here, there)) for i, (a, here) in enumerate(names) for b, there in names[i + 1 :]
-        )
-        missing = [f"{a} and {b} share no encapsulation for it" for a, b, name in pairs if name is None]
-        return NetworkStatus(tuple(n for n, _ in names), pairs, missing[0] if missing else "")
+        pairs = tuple((a, b, compose.encapsulation(inventory, row, here, there)) for (a, here), (b, there) in combinations(names, 2))
+        problems = (compose.problem(inventory, row, here, there) for (_, here), (_, there) in combinations(names, 2))
+        return NetworkStatus(tuple(n for n, _ in names), pairs, next(filter(None, problems), ""))
 
     def port_status(self, port: UUID) -> PortStatus:
         """See `ControlPlane`."""

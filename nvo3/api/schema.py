@@ -310,6 +310,7 @@ class HypervisorStatusItem(_Out):
     dpid: Annotated[str, _documented("Datapath id of br-int, 16 hexadecimal digits")]
     vtep_ip: str | None
     encapsulations: Annotated[list[str], _documented("What its Open vSwitch offers, best first")]
+    underlay_mtu: Annotated[int | None, _documented("Of br-phy, bytes of IP; null where it is not known")]
     n_ports: Annotated[int, _documented("Ports that are bound there")]
     n_flows: int
     detail: Detail
@@ -336,6 +337,7 @@ class HypervisorItem(_Out):
                 dpid=f"{status.dpid:016x}",
                 vtep_ip=None if status.vtep_ip is None else str(status.vtep_ip),
                 encapsulations=list(status.encapsulations),
+                underlay_mtu=status.underlay_mtu,
                 n_ports=status.n_ports,
                 n_flows=status.n_flows,
                 detail=status.detail,

@@ -38,7 +38,7 @@ def _row(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fields(item: dict[str, Any]) -> dict[str, Any]:
-    return {**_row(item), "DPID": item["status"]["dpid"], "UUID": item["uuid"]}
+    return {**_row(item), "UNDERLAY MTU": item["status"]["underlay_mtu"], "DPID": item["status"]["dpid"], "UUID": item["uuid"]}
 
 
 @app.command("list")

@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from nvo3.model.errors import ConfigError
 from nvo3.model.ids import VNI_MAX, VNI_MIN, Vni
 from nvo3.model.logical import AUTO, MTU_MAX, MTU_MIN, NONE, IPAddress, IPNetwork
-from nvo3.model.physical import ENCAPSULATIONS
+from nvo3.model.physical import ENCAPSULATIONS, UNDERLAY_MTU_MAX
 
 POOLS_MAX = 16  # of a network
 ADDRESSES_MAX = 32  # of a port
@@ -19,8 +19,6 @@ REMOTE_MAX = 255  # characters: a DNS name (RFC 1035 section 2.3.4) fits
 
 # Prefix lengths of a pool.  Shorter ones are no plan, longer ones have no room beside network, broadcast and gateway.
 PREFIX_LIMITS = {4: (8, 30), 6: (48, 126)}
-
-_IP_TOTAL_MAX = 65535  # bytes: IPv4's total length (RFC 791 section 3.1), of the underlay's packet
 
 # IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890), multicast (RFC 5771, RFC 4291 section 2.7).
 _UNFIT: tuple[tuple[IPNetwork, str], ...] = (
@@ -71,8 +69,9 @@ def check_encapsulation_order(names: Sequence[str], path: str) -> tuple[str, ...
 
 def check_mtu(mtu: int, encapsulation: str, path: str) -> int:
     """Check an MTU, in bytes of IP, and that the named encapsulation can carry it in one IPv4 packet."""
-    overhead = ENCAPSULATIONS[encapsulation].overhead_bytes if encapsulation in ENCAPSULATIONS else 0
-    limit = min(MTU_MAX, _IP_TOTAL_MAX - overhead)
+    limit = MTU_MAX
+    if encapsulation in ENCAPSULATIONS:
+        limit = min(limit, ENCAPSULATIONS[encapsulation].mtu_over(UNDERLAY_MTU_MAX))
     if not MTU_MIN <= mtu <= limit:
         raise ConfigError(path, f"{mtu} is not within {MTU_MIN}..{limit} bytes", mtu, f"{MTU_MIN}..{limit}")
     return mtu

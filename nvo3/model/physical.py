@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from uuid import UUID
 
+from nvo3.model.tunnel_key import CONTEXT_ID, NVGRE, VNI_ONLY, KeyLayout
+
+UNDERLAY_MTU_MIN = 68  # bytes of IP (RFC 791 section 3.2)
+UNDERLAY_MTU_MAX = 65535  # bytes: IPv4's total length (RFC 791 section 3.1), of the underlay's packet
+
 
 @dataclass(frozen=True, slots=True)
 class Encapsulation:
@@ -15,7 +20,8 @@ class Encapsulation:
     name: as users say it.  interface_type: OVS's `Interface.type`, offered where `Open_vSwitch.iface_types` lists it.
     overhead_bytes: what an IPv4 underlay packet carries beyond the guest's IP packet (outer IPv4 to inner Ethernet).
     ofport: the OpenFlow port asked for, the same on every bridge so that flows survive a restart of the switch.
-    vni_shift_bits: where the VNI begins in OVS's tunnel key, counted from the least significant bit.
+    key: what its tunnel key is made of.
+    segments: a frame larger than the underlay's packets travels as several of them.
     proof: a key of `Interface.status` that an OVS sets which really has it.  Some releases list a type that they do not implement.
     """
 
@@ -23,18 +29,23 @@ class Encapsulation:
     interface_type: str
     overhead_bytes: int
     ofport: int
-    vni_shift_bits: int = 0
+    key: KeyLayout = VNI_ONLY
+    segments: bool = False
     proof: str | None = None
+
+    def mtu_over(self, underlay_mtu: int) -> int:
+        """Return the largest IP packet of a guest, in bytes, that it carries over an underlay whose own are of at most `underlay_mtu`."""
+        return (UNDERLAY_MTU_MAX if self.segments else underlay_mtu) - self.overhead_bytes
 
 
 # Best first: the order that `auto` prefers unless the settings say otherwise.
 ENCAPSULATIONS: dict[str, Encapsulation] = {
     e.name: e
     for e in (
-        Encapsulation("stt", "stt", 20 + 20 + 18 + 14, 65004, proof="stt_datapath"),  # draft-davie-stt-08
+        Encapsulation("stt", "stt", 20 + 20 + 18 + 14, 65004, CONTEXT_ID, segments=True, proof="stt_datapath"),  # draft-davie-stt-08
         Encapsulation("geneve", "geneve", 20 + 8 + 8 + 14, 65002),  # RFC 8926 section 3.1, no options
         Encapsulation("vxlan", "vxlan", 20 + 8 + 8 + 14, 65001),  # RFC 7348 section 5
-        Encapsulation("gre", "gre", 20 + 8 + 14, 65003, 8),  # RFC 7637 section 3.2: key = VSID (24) + FlowID (8)
+        Encapsulation("gre", "gre", 20 + 8 + 14, 65003, NVGRE),  # RFC 7637 section 3.2: key = VSID (24) + FlowID (8)
     )
 }
 
@@ -55,13 +66,14 @@ class HypervisorView:
     """What a hypervisor's database says, once br-int stands.
 
     vtep_ip: `external_ids:nvo3-vtep-ip`.  tunnels: encapsulation name -> ofport, those that work.  patch_ofport: the patch to br-phy, if
-    there is one.  vports: the guests' interfaces.
+    there is one.  vports: the guests' interfaces.  underlay_mtu: of br-phy, in bytes of IP, None where it is not known.
     """
 
     vtep_ip: IPv4Address | None
     tunnels: tuple[tuple[str, int], ...]
     patch_ofport: int | None
     vports: tuple[Vport, ...]
+    underlay_mtu: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

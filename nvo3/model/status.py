@@ -12,7 +12,7 @@ PortState = Literal["unbound", "pending", "up"]
 class HypervisorStatus:
     """connected: its database and its OpenFlow connection are both up.  encapsulations: what its OVS offers, best first.
 
-    n_flows: on its bridge, ours.  n_ports: bound there.  detail: one line, where something is wrong.
+    n_flows: on its bridge, ours.  n_ports: bound there.  underlay_mtu: of br-phy, in bytes of IP.  detail: one line, where something is wrong.
     """
 
     state: HypervisorState
@@ -23,6 +23,7 @@ class HypervisorStatus:
     n_flows: int
     detail: str = ""
     n_ports: int = 0
+    underlay_mtu: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 import ovs.db.idl
 
 from nvo3.model.ids import Dpid
-from nvo3.model.physical import ENCAPSULATIONS, PATCH_OFPORT, Encapsulation
+from nvo3.model.physical import ENCAPSULATIONS, PATCH_OFPORT, UNDERLAY_MTU_MAX, UNDERLAY_MTU_MIN, Encapsulation
 
 BRIDGE = "br-int"
 UNDERLAY = "br-phy"
@@ -196,6 +196,14 @@ def tunnel_ofport(bridge: Any, encapsulation: Encapsulation) -> int | None:
     if port is not None and encapsulation.proof is not None and encapsulation.proof not in port.interfaces[0].status:
         return None
     return ofport_of(bridge, tunnel_name(encapsulation.name))
+
+
+def underlay_mtu(root: Any) -> int | None:
+    """Return the MTU of br-phy, in bytes of IP, None where it is not known."""
+    bridge = find(root.bridges, UNDERLAY)
+    port = find(bridge.ports, UNDERLAY) if bridge is not None else None
+    mtu = port.interfaces[0].mtu if port is not None and port.interfaces else []
+    return mtu[0] if mtu and UNDERLAY_MTU_MIN <= mtu[0] <= UNDERLAY_MTU_MAX else None
 
 
 def patch_ofport(bridge: Any) -> int | None:

@@ -21,7 +21,8 @@ def parse(row: Any) -> HypervisorView:
         raise ConfigError("seen", str(error)) from None
     tunnels = tuple((name, row.tunnels[name]) for name in ENCAPSULATIONS if name in row.tunnels)
     patch = row.patch_ofport[0] if row.patch_ofport else None
-    return HypervisorView(vtep_ip, tunnels, patch, tuple(sorted(vports, key=lambda v: v.ofport)))
+    underlay_mtu = row.underlay_mtu[0] if row.underlay_mtu else None
+    return HypervisorView(vtep_ip, tunnels, patch, tuple(sorted(vports, key=lambda v: v.ofport)), underlay_mtu)
 
 
 def _vport(port: UUID, text: str) -> Vport:
@@ -42,6 +43,7 @@ def remember(hypervisor: UUID, view: HypervisorView) -> Callable[[Any], None]:
             vtep_ip=[str(view.vtep_ip)] if view.vtep_ip is not None else [],
             tunnels=dict(view.tunnels),
             patch_ofport=[view.patch_ofport] if view.patch_ofport is not None else [],
+            underlay_mtu=[view.underlay_mtu] if view.underlay_mtu is not None else [],
             vports={v.port: f"{v.ofport} {v.interface}" for v in view.vports},
         )
 

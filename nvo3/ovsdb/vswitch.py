@@ -54,6 +54,7 @@ _SCHEMA: dict[str, Any] = {
                 "name": _STRING,
                 "type": _STRING,
                 "options": _STRING_MAP,
+                "mtu": _OPTIONAL_INTEGER,
                 "ofport": _OPTIONAL_INTEGER,
                 "ofport_request": _OPTIONAL_INTEGER,
                 "external_ids": _STRING_MAP,

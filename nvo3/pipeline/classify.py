@@ -9,7 +9,6 @@ from nvo3.model.physical import Encapsulation
 from nvo3.pipeline.flow import FROM_UNDERLAY, Cond, Field, FlowSpec, Move, SetField, Table, build_flow
 
 _PRIORITY = 100
-_VNI_BITS = 24
 _UNTAGGED = Cond(Field.VLAN_VID, 0)
 
 
@@ -23,8 +22,9 @@ def from_port(network: Network, port: Port, ofport: int) -> list[FlowSpec]:
 
 def from_tunnel(encapsulation: Encapsulation, ofport: int) -> list[FlowSpec]:
     """Frames that a tunnel port decapsulated, of whatever network."""
+    vni = encapsulation.key.vni
     actions = (
-        Move(Field.TUN_ID, Field.METADATA, _VNI_BITS, src_offset=encapsulation.vni_shift_bits),
+        Move(Field.TUN_ID, Field.METADATA, vni.n, src_offset=vni.offset),
         SetField(FROM_UNDERLAY, 1),
     )
     return [build_flow(Table.CLASSIFY, _PRIORITY, [Cond(Field.IN_PORT, ofport)], actions=actions, goto=Table.ADMIT)]

@@ -13,7 +13,7 @@ from nvo3.model.logical import NONE, Network
 from nvo3.model.physical import ENCAPSULATIONS
 from nvo3.pipeline import admit, answer, classify, flood, l2, output, port_security
 from nvo3.pipeline.flow import FlowSpec
-from nvo3.pipeline.path import Path, choose_encapsulation, patch_path, tunnel_path
+from nvo3.pipeline.path import Path, choose_encapsulation, mtu_over, patch_path, tunnel_path
 
 _T = TypeVar("_T")
 
@@ -127,7 +127,27 @@ def encapsulation(inventory: Inventory, network: Network, here: UUID, there: UUI
         return NONE if joined and inventory.flat_network == network.uuid else None
     if inventory.vtep_ip(here) is None or inventory.vtep_ip(there) is None:
         return None
-    return choose_encapsulation(network.encapsulation, inventory.encapsulation_order, a.tunnels, b.tunnels)
+    shared = a.tunnels.keys() & b.tunnels.keys()
+    return choose_encapsulation(network, inventory.encapsulation_order, shared, underlay_mtu(inventory, here, there))
+
+
+def problem(inventory: Inventory, network: Network, here: UUID, there: UUID) -> str:
+    """Return what is wrong with a network between two hypervisors, in words, or an empty string."""
+    name = encapsulation(inventory, network, here, there)
+    a, b = inventory.hosts[here].row.name, inventory.hosts[there].row.name
+    if name is None:
+        return f"{a} and {b} share no encapsulation for it"
+    mtu = underlay_mtu(inventory, here, there)
+    limit = mtu_over(name, mtu) if mtu is not None else network.mtu
+    if network.mtu > limit:
+        return f"{a} and {b}: {name} carries packets of up to {limit} bytes over the underlay's {mtu}; the network's MTU is {network.mtu}"
+    return ""
+
+
+def underlay_mtu(inventory: Inventory, here: UUID, there: UUID) -> int | None:
+    """Return the largest IP packet, in bytes, between two hypervisors as far as it is known."""
+    known = [mtu for h in (here, there) if (mtu := inventory.hosts[h].view.underlay_mtu) is not None]
+    return min(known, default=None)
 
 
 def path(inventory: Inventory, network: Network, here: UUID, there: UUID) -> Path | None:
@@ -143,4 +163,4 @@ def _path(inventory: Inventory, network: Network, here: UUID, there: UUID) -> Pa
     if name == NONE:
         return patch_path(host.view.patch_ofport) if host.view.patch_ofport is not None else None
     vtep_ip = inventory.vtep_ip(there)
-    return tunnel_path(name, host.tunnels[name], network.vni, vtep_ip) if vtep_ip is not None else None
+    return tunnel_path(name, host.tunnels[name], network, vtep_ip) if vtep_ip is not None else None

@@ -117,6 +117,7 @@ def test_hypervisor(http: httpx.Client) -> None:
         "connected": True,
         "vtep_ip": "192.0.2.1",
         "encapsulations": ["geneve", "vxlan"],
+        "underlay_mtu": 1500,
         "n_ports": 0,
         "n_flows": 12,
         "detail": "",

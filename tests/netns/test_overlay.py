@@ -9,6 +9,7 @@ import time
 import pytest
 
 from nvo3.lab import Lab
+from nvo3.model.tunnel_key import CONTEXT_ID, TunnelKey
 from nvo3.lab.system import wait_until
 from tests.netns.support import pinging
 
@@ -72,7 +73,7 @@ def test_change_of_encapsulation_under_traffic_loses_at_most_50_ms(lab: Lab) -> 
 
 TUNNELLED = "udp port 4789 or udp port 6081 or ip proto 47 or tcp port 7471"
 WIRE = {
-    "stt": ("tcp port 7471", "stt.context_id", "0x0000000000001389"),
+    "stt": ("tcp port 7471", "stt.context_id", "0x0000000000001389"),  # its lowest 24 bits; see below for the others
     "vxlan": ("udp port 4789", "vxlan.vni", "5001"),
     "geneve": ("udp port 6081", "geneve.vni", "0x001389"),
     "gre": ("ip proto 47", "gre.key", "0x00138900"),  # NVGRE: VSID in the upper 24 bits (RFC 7637 section 3.2)
@@ -85,6 +86,7 @@ def test_wireshark_finds_the_network_s_id_on_the_wire(lab: Lab, encapsulation: s
     with lab.client() as client:
         vni = client.get(NETWORK)["vni"]
         assert vni == 5001
+        ofport = {name: client.get(f"{NETWORK}/ports/{name}")["status"]["ofport"] for name in ("r1", "r2")}
         try:
             client.patch(NETWORK, json={"encapsulation": encapsulation}, wait="realized")
             file = tmp_path / "wire.pcap"
@@ -99,7 +101,14 @@ def test_wireshark_finds_the_network_s_id_on_the_wire(lab: Lab, encapsulation: s
     options = ["-o", "ip.try_heuristic_first:TRUE", "-T", "fields", "-E", "occurrence=f"]
     argv = ["tshark", "-r", str(file), *options, "-e", field, "-e", "icmp.type", "-e", "_ws.expert"]
     rows = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split("\n")
-    assert [row.split("\t") for row in rows if row] == [[value, "8", ""], [value, "0", ""], [value, "8", ""], [value, "0", ""]]
+    seen = [row.split("\t") for row in rows if row]
+    if encapsulation == "stt":
+        keys = [TunnelKey.parse(int(row[0], 16), CONTEXT_ID) for row in seen]
+        # On the sender's bridge: r1 asks, r2 answers.
+        assert [key.ingress_port for key in keys] == [ofport[name] for name in ("r1", "r2", "r1", "r2")]
+        assert len({key.version for key in keys}) == 1
+        seen = [[f"{key.vni:#018x}", *row[1:]] for key, row in zip(keys, seen, strict=True)]
+    assert seen == [[value, "8", ""], [value, "0", ""], [value, "8", ""], [value, "0", ""]]
 
 
 def test_killed_controller_costs_no_packet_and_its_restart_neither(lab: Lab) -> None:

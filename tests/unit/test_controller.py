@@ -4,6 +4,8 @@ from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 from uuid import UUID, uuid4
 
+import pytest
+
 from nvo3.controller import (
     RETRY_S,
     SETTLE_S,
@@ -28,7 +30,9 @@ from nvo3.model.event import (
 from nvo3.model.ids import Dpid, Mac, Vni, dpid_of
 from nvo3.model.logical import NONE, Network, Port, Settings, Tenant
 from nvo3.model.physical import Hypervisor, HypervisorView, Vport
-from nvo3.pipeline.flow import Field, Output, SetField, Table
+from nvo3.model.tunnel_key import CONTEXT_ID, TunnelKey
+from nvo3.pipeline import compose
+from nvo3.pipeline.flow import Field, Move, Output, SetField, Table
 
 TUNNELS = (("vxlan", 65001), ("geneve", 65002))
 
@@ -196,6 +200,66 @@ def test_gre_carries_the_vni_as_nvgre_does() -> None:
     system.plug(1, port_b, 1)
     keys = {a.value for f in system.flows(0, Table.L2) for a in f.actions if isinstance(a, SetField) and a.field is Field.TUN_ID}
     assert keys == {5001 << 8}
+
+
+def test_stt_carries_vni_ingress_port_and_version_of_the_network() -> None:
+    system = System(tunnels=(("stt", 65004),))
+    port_a, port_b = system.port(1), system.port(2)
+    system.do(NorthboundChanged((port_a, port_b)))
+    system.plug(0, port_a, 7)
+    system.plug(1, port_b, 1)
+
+    def key() -> tuple[TunnelKey, Move]:
+        (flow,) = [f for f in system.flows(0, Table.L2) if any(isinstance(a, Output) for a in f.actions)]
+        assert [type(a) for a in flow.actions] == [SetField, Move, SetField, Output]
+        return TunnelKey.parse(flow.actions[0].value, CONTEXT_ID), flow.actions[1]
+
+    before, move = key()
+    assert (before.vni, before.ingress_port) == (5001, 0)
+    assert (move.src, move.dst, move.n_bits) == (Field.IN_PORT, Field.TUN_ID, 16)
+    assert TunnelKey.parse(7 << move.dst_offset, CONTEXT_ID).ingress_port == 7
+    system.change(system.network, mtu=9000)
+    after, _ = key()
+    assert after.vni == 5001 and after.version != before.version
+
+
+@pytest.mark.parametrize(
+    ("mtu", "underlay_mtus", "used"),
+    [
+        (1400, (1500, 1500), "vxlan"),
+        (1451, (1500, 1500), "stt"),
+        (9000, (1500, 1500), "stt"),
+        (9000, (9100, 9100), "vxlan"),
+        (9000, (9100, 1500), "stt"),
+        (9000, (None, 9100), "vxlan"),
+        (9000, (None, None), "vxlan"),
+    ],
+)
+def test_auto_takes_the_first_encapsulation_that_carries_the_networks_mtu(mtu: int, underlay_mtus: tuple[int | None, ...], used: str) -> None:
+    tunnels = (("stt", 65004), ("geneve", 65002), ("vxlan", 65001))
+    system = System(tunnels=tunnels)
+    port_a, port_b = system.port(1), system.port(2)
+    system.do(NorthboundChanged((Settings(("vxlan", "stt")), port_a, port_b, replace(system.network, mtu=mtu))))
+    system.plug(0, port_a, 1)
+    system.plug(1, port_b, 1)
+    for hypervisor, underlay_mtu in zip(system.hypervisors, underlay_mtus, strict=True):
+        system.do(HypervisorChanged(hypervisor.uuid, True, replace(system.views[hypervisor.uuid], underlay_mtu=underlay_mtu)))
+    assert system.tunnel_ports(0) == system.tunnel_ports(1) == {dict(tunnels)[used]}
+
+
+def test_a_mtu_that_nothing_carries_is_told_and_small_packets_go_on() -> None:
+    system = System()
+    port_a, port_b = system.port(1), system.port(2)
+    network = replace(system.network, mtu=9000)
+    system.do(NorthboundChanged((port_a, port_b, network)))
+    system.plug(0, port_a, 1)
+    system.plug(1, port_b, 1)
+    a, b = (h.uuid for h in system.hypervisors)
+    assert compose.problem(system.core.inventory, network, a, b) == ""
+    system.do(HypervisorChanged(b, True, replace(system.views[b], underlay_mtu=1500)))
+    assert system.tunnel_ports(0) == {65002}
+    problem = compose.problem(system.core.inventory, network, a, b)
+    assert "1450 bytes" in problem and "1500" in problem and "9000" in problem
 
 
 def test_a_port_moves_when_it_is_plugged_in_elsewhere_and_not_when_it_is_unplugged() -> None:
