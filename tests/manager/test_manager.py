@@ -6,6 +6,7 @@ import signal
 import socket
 import struct
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ def openflow_handshake(manager: Manager, dpid: int) -> socket.socket:
                 return sock
 
 
-def test_a_thousand_connections_of_garbage_leave_it_as_it_was(manager: Manager) -> None:
+def test_thousands_of_connections_of_garbage_leave_it_as_it_was(manager: Manager) -> None:
     rng = random.Random(7)
 
     def garbage(n: int) -> None:
@@ -126,11 +127,16 @@ def test_a_thousand_connections_of_garbage_leave_it_as_it_was(manager: Manager) 
     time_before = answer_time(manager)
     wait_for(lambda: connections(manager) == 0)
     before = status_of(manager.pid)
-    garbage(1000)
-    wait_for(lambda: connections(manager) == 0)
-    after = status_of(manager.pid)
+    memory_kb = [before["rss_kb"]]
+    for _ in range(4):
+        garbage(1000)
+        wait_for(lambda: connections(manager) == 0)
+        after = status_of(manager.pid)
+        memory_kb.append(after["rss_kb"])
     assert after["threads"] == before["threads"] and after["files"] <= before["files"]
-    assert after["rss_kb"] - before["rss_kb"] < 5000, (before, after)
+    # The heap takes and returns blocks of some 2,400 kB; what is kept for a connection would show in every thousand.
+    assert min(b - a for a, b in pairwise(memory_kb)) < 200, memory_kb
+    assert memory_kb[-1] - memory_kb[0] < 5000, memory_kb
     assert answer_time(manager) < max(0.1, 5 * time_before)
     log = manager.log.read_text()
     assert "Traceback" not in log and log.count("\n") < 100
