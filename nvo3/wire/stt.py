@@ -12,8 +12,11 @@ import struct
 from dataclasses import dataclass, replace
 from typing import Self
 
+from nvo3.wire import ipv4
+from nvo3.wire.check import require_range
 from nvo3.wire.checksum import checksum, pseudo_header
 from nvo3.wire.errors import Malformed, Truncated
+from nvo3.wire.ipv4 import Ipv4Header
 
 DST_PORT = 7471
 HEADER_LEN = 18
@@ -45,17 +48,7 @@ _PSH = 0x08
 _ACK = 0x10
 _TCP_CSUM_OFS = 16
 
-_IPV4 = struct.Struct("!BBHHHBBH4s4s")
-_IPV4_DF = 0x4000
-_IPV4_FRAGMENT_MASK = 0x3FFF  # MF and the offset
 _PROTOCOL_TCP = 6
-
-
-def _require_range(value: object, **limits: int) -> None:
-    """Raise ValueError for the first of the named attributes that is not in 0..limit."""
-    for name, limit in limits.items():
-        if not 0 <= getattr(value, name) <= limit:
-            raise ValueError(f"{name}: {getattr(value, name)} is not in 0..{limit}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +68,7 @@ class SttHeader:
 
     def __post_init__(self) -> None:
         """Raise ValueError for what the wire cannot carry, or a peer would drop."""
-        _require_range(self, context_id=2**64 - 1, l4_offset=255, mss=65535)
+        require_range(self, context_id=2**64 - 1, l4_offset=255, mss=65535)
         if self.flags & ~_KNOWN_FLAGS:
             raise ValueError(f"flags: {self.flags:#x} has bits beyond {_KNOWN_FLAGS:#x}")
         if self.vlan_tci is not None and self.vlan_tci & ~0xEFFF:
@@ -138,7 +131,7 @@ class SttSegment:
 
     def __post_init__(self) -> None:
         """Raise ValueError for what the wire cannot carry."""
-        _require_range(self, src_port=65535, dst_port=65535, id=2**32 - 1, total=TOTAL_MAX, offset=65535)
+        require_range(self, src_port=65535, dst_port=65535, id=2**32 - 1, total=TOTAL_MAX, offset=65535)
 
     @classmethod
     def parse(cls, data: bytes | memoryview) -> Self:
@@ -192,10 +185,10 @@ class SttPacket:
 
     def __post_init__(self) -> None:
         """Raise ValueError for what the wire cannot carry."""
-        _require_range(self, tos=255, ttl=255, ip_id=65535)
-        for name, address in (("source", self.source), ("destination", self.destination)):
-            if len(address) != 4:
-                raise ValueError(f"{name}: {len(address)} bytes, an IPv4 address has 4")
+        self._ip_header()
+
+    def _ip_header(self) -> Ipv4Header:
+        return Ipv4Header(self.source, self.destination, _PROTOCOL_TCP, self.tos, self.ttl, self.ip_id, self.df)
 
     @classmethod
     def parse(cls, data: bytes | memoryview) -> Self:
@@ -203,44 +196,20 @@ class SttPacket:
 
         Raises Truncated; Malformed for an IP fragment, another protocol than TCP, a wrong checksum, or a wrong segment.
         """
-        header_len, total_len = _ipv4_sizes(data)
-        _, tos, _, ip_id, fragment, ttl, protocol, _, source, destination = _IPV4.unpack_from(data)
-        if checksum(data[:header_len]):
-            raise Malformed("ip_checksum", f"{int.from_bytes(data[10:12], 'big'):#06x} is wrong")
-        if fragment & _IPV4_FRAGMENT_MASK:
-            raise Malformed("ip_fragment", f"flags and offset {fragment:#06x}")
-        if protocol != _PROTOCOL_TCP:
-            raise Malformed("ip_protocol", f"{protocol}, only {_PROTOCOL_TCP} is allowed")
-        tcp = memoryview(data)[header_len:total_len]
+        ip, tcp = Ipv4Header.parse(data)
+        if ip.protocol != _PROTOCOL_TCP:
+            raise Malformed("ip_protocol", f"{ip.protocol}, only {_PROTOCOL_TCP} is allowed")
         segment = SttSegment.parse(tcp)
-        if checksum(tcp, pseudo_header(source, destination, protocol, len(tcp))):
+        if checksum(tcp, pseudo_header(ip.source, ip.destination, _PROTOCOL_TCP, len(tcp))):
             raise Malformed("tcp_checksum", f"{int.from_bytes(tcp[_TCP_CSUM_OFS : _TCP_CSUM_OFS + 2], 'big'):#06x} is wrong")
-        return cls(source, destination, segment, tos, ttl, ip_id, bool(fragment & _IPV4_DF))
+        return cls(ip.source, ip.destination, segment, ip.tos, ip.ttl, ip.ip_id, ip.df)
 
     def serialize(self) -> bytes:
         """Return the packet with its checksums.  Raises ValueError where it is longer than an IPv4 packet can be."""
         tcp = self.segment.serialize()
-        total_len = _IPV4.size + len(tcp)
-        if total_len > 65535:
-            raise ValueError(f"packet of {total_len} bytes exceeds 65535")
         start = pseudo_header(self.source, self.destination, _PROTOCOL_TCP, len(tcp))
         tcp = tcp[:_TCP_CSUM_OFS] + checksum(tcp, start).to_bytes(2, "big") + tcp[_TCP_CSUM_OFS + 2 :]
-        fragment = _IPV4_DF if self.df else 0
-        fields = (0x45, self.tos, total_len, self.ip_id, fragment, self.ttl, _PROTOCOL_TCP)
-        without = _IPV4.pack(*fields, 0, self.source, self.destination)
-        return _IPV4.pack(*fields, checksum(without), self.source, self.destination) + tcp
-
-
-def _ipv4_sizes(data: bytes | memoryview) -> tuple[int, int]:
-    """Return header and total length as the header has them, checked against each other and the bytes at hand."""
-    if len(data) < _IPV4.size:
-        raise Truncated("ip_truncated", f"{len(data)} bytes, an IPv4 header has {_IPV4.size}")
-    version, header_len, total_len = data[0] >> 4, 4 * (data[0] & 15), int.from_bytes(data[2:4], "big")
-    if version != 4 or header_len < _IPV4.size or total_len < header_len:
-        raise Malformed("ip_header", f"version {version}, {header_len} bytes of header, {total_len} in all")
-    if total_len > len(data):
-        raise Truncated("ip_truncated", f"{len(data)} of {total_len} bytes")
-    return header_len, total_len
+        return self._ip_header().serialize(tcp)
 
 
 def segment(frame: bytes, mtu: int, packet: SttPacket) -> list[bytes]:
@@ -249,9 +218,9 @@ def segment(frame: bytes, mtu: int, packet: SttPacket) -> list[bytes]:
     frame: STT header and inner frame.  packet: gives addresses, ports, id and all else that the headers have in common; its
     ip_id is the first packet's and counts up.  Raises ValueError for an MTU that leaves no room, or a frame out of range.
     """
-    room = mtu - _IPV4.size - _TCP.size
+    room = mtu - ipv4.HEADER_LEN - _TCP.size
     if room < 1:
-        raise ValueError(f"mtu: {mtu} leaves no payload behind {_IPV4.size + _TCP.size} bytes of headers")
+        raise ValueError(f"mtu: {mtu} leaves no payload behind {ipv4.HEADER_LEN + _TCP.size} bytes of headers")
     if not TOTAL_MIN <= len(frame) <= TOTAL_MAX:
         raise ValueError(f"frame: {len(frame)} bytes are not in {TOTAL_MIN}..{TOTAL_MAX}")
     return [

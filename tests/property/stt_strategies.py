@@ -1,13 +1,13 @@
 """Values and bytes of STT for property tests."""
 
-import random
 from dataclasses import replace
 
 from hypothesis import strategies as st
 
 from nvo3.wire import stt
+from tests.property import damage
+from tests.property.damage import damaged, u8, u16, u32
 
-_u8, _u16, _u32 = st.integers(0, 0xFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF)
 _addresses = st.binary(min_size=4, max_size=4)
 
 
@@ -20,7 +20,7 @@ def headers(draw: st.DrawFn) -> stt.SttHeader:
         return header
     kind = draw(st.sampled_from((0, stt.IPV4, stt.TCP, stt.IPV4 | stt.TCP)))
     mss = draw(st.just(0) | st.integers(stt.MSS_MIN, 0xFFFF)) if kind & stt.TCP else 0
-    return replace(header, flags=stt.CSUM_PARTIAL | kind, l4_offset=draw(_u8), mss=mss)
+    return replace(header, flags=stt.CSUM_PARTIAL | kind, l4_offset=draw(u8), mss=mss)
 
 
 @st.composite
@@ -29,31 +29,16 @@ def packets(draw: st.DrawFn) -> stt.SttPacket:
     payload = draw(st.binary(min_size=1, max_size=200))
     total = draw(st.integers(max(stt.TOTAL_MIN, len(payload)), stt.TOTAL_MAX))
     offset = draw(st.integers(0, total - len(payload)))
-    segment = stt.SttSegment(draw(_u16), draw(_u16), draw(_u32), total, offset, payload)
-    return stt.SttPacket(draw(_addresses), draw(_addresses), segment, draw(_u8), draw(_u8), draw(_u16), draw(st.booleans()))
-
-
-@st.composite
-def _damaged(draw: st.DrawFn, good: st.SearchStrategy[bytes]) -> bytes:
-    """Good bytes, with some bytes changed, cut off or appended; or any bytes."""
-    data = bytearray(draw(good))
-    for _ in range(draw(st.integers(0, 3))):
-        data[draw(st.integers(0, min(len(data), 60) - 1))] = draw(_u8)
-    end = draw(st.just(len(data)) | st.integers(0, len(data)))
-    return bytes(data[:end]) + draw(st.just(b"") | st.binary(max_size=20))
+    segment = stt.SttSegment(draw(u16), draw(u16), draw(u32), total, offset, payload)
+    return stt.SttPacket(draw(_addresses), draw(_addresses), segment, draw(u8), draw(u8), draw(u16), draw(st.booleans()))
 
 
 def damaged_packets() -> st.SearchStrategy[bytes]:
-    return _damaged(packets().map(stt.SttPacket.serialize)) | st.binary(max_size=100)
+    return damaged(packets().map(stt.SttPacket.serialize)) | st.binary(max_size=100)
 
 
 def damaged_headers() -> st.SearchStrategy[bytes]:
-    return _damaged(headers().map(lambda header: header.serialize() + bytes(14))) | st.binary(max_size=60)
+    return damaged(headers().map(lambda header: header.serialize() + bytes(14))) | st.binary(max_size=60)
 
 
-# A frame's bytes need not be drawn one by one: its size and a seed are enough to find what depends on them.
-frames = st.builds(
-    lambda size, seed: random.Random(seed).randbytes(size),
-    st.integers(stt.TOTAL_MIN, 3000) | st.sampled_from((9000, 65495, 65535)),
-    _u32,
-)
+frames = damage.frames(st.integers(stt.TOTAL_MIN, 3000) | st.sampled_from((9000, 65495, 65535)))
