@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Where things stand in the headers that STT carries or pretends to be. */
+/* Where things stand in the headers that tunnels use, carry or pretend to
+ * be. */
 
 #ifndef NVO3_IP_H
 #define NVO3_IP_H 1
@@ -79,6 +80,9 @@ enum {
 
 /* UDP header (RFC 768). */
 enum {
+    UDP_SRC_PORT = 0,
+    UDP_DST_PORT = 2,
+    UDP_LENGTH = 4,
     UDP_CSUM = 6,
     UDP_HEADER_SIZE = 8
 };

@@ -27,11 +27,12 @@ segment_at(size_t total, size_t payload_max, size_t index)
     };
 }
 
-/* Writes the IPv4 header of a packet with 'length' bytes of IP payload. */
-static void
-put_ipv4(uint8_t *ip, const struct segment_outer *outer, size_t index,
-         size_t length)
+void
+segment_put_ipv4(void *ip_, const struct segment_outer *outer,
+                 uint8_t protocol, size_t index, size_t length)
 {
+    uint8_t *ip = ip_;
+
     memset(ip, 0, STT_IPV4_HEADER_SIZE);
     ip[IPV4_VERSION_IHL] = 4 << 4 | STT_IPV4_HEADER_SIZE / 4;
     ip[IPV4_TOS] = outer->tos;
@@ -39,7 +40,7 @@ put_ipv4(uint8_t *ip, const struct segment_outer *outer, size_t index,
     be16_store(ip + IPV4_ID, (uint16_t) (outer->ip_id + index));
     be16_store(ip + IPV4_FRAGMENT, outer->df ? IPV4_DF : 0);
     ip[IPV4_TTL] = outer->ttl;
-    ip[IPV4_PROTOCOL] = PROTO_TCP;
+    ip[IPV4_PROTOCOL] = protocol;
     be32_store(ip + IPV4_SRC, outer->src);
     be32_store(ip + IPV4_DST, outer->dst);
     be16_store(ip + IPV4_CSUM, checksum_finish(checksum_add(
@@ -81,7 +82,8 @@ segment_put(void *header_, struct segment_slice *slice,
     if (s.length > UINT16_MAX - SEGMENT_HEADER_SIZE) {
         return EMSGSIZE;
     }
-    put_ipv4(ip, outer, index, STT_TCP_HEADER_SIZE + s.length);
+    segment_put_ipv4(ip, outer, PROTO_TCP, index,
+                     STT_TCP_HEADER_SIZE + s.length);
     stt_segment_put(tcp, &(struct stt_segment) {
         .src_port = outer->src_port,
         .dst_port = outer->dst_port,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Software segmentation: what a NIC with TSO makes of an STT super-packet.
+ * sclp-segment.h does it for SCLP.
  *
  * The frame is not copied: each segment is a header made here and a slice of
  * the caller's frame, to be sent by scatter-gather. */
@@ -37,12 +38,17 @@ struct segment_outer {
     uint32_t dst;
     uint16_t src_port;
     uint16_t dst_port;
-    uint32_t id;                /* Of the STT frame. */
+    uint32_t id;                /* Of the frame. */
     uint16_t ip_id;             /* Of the first segment; counts up. */
     uint8_t tos;
     uint8_t ttl;
     bool df;                    /* Set Don't Fragment. */
 };
+
+/* Writes the IPv4 header of the packet with segment 'index', IP 'protocol' and
+ * 'length' bytes of IP payload, as IPV4_HEADER_SIZE bytes to 'ip'. */
+void segment_put_ipv4(void *ip, const struct segment_outer *outer,
+                      uint8_t protocol, size_t index, size_t length);
 
 /* Writes the headers of segment 'index' of the STT frame of 'total' bytes at
  * 'frame', as SEGMENT_HEADER_SIZE bytes to 'header', and its place to
