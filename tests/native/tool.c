@@ -11,7 +11,8 @@
  *                                   cut an STT frame into packets
  *     reassemble HEX HEX ...        parse and add packets, each to the same
  *                                   engine, until a frame is complete
- *     checksum HEX */
+ *     checksum HEX
+ *     sclp-...                      see tool_sclp.c */
 
 #include <inttypes.h>
 #include <stdbool.h>
@@ -24,19 +25,18 @@
 #include "reassembly.h"
 #include "segment.h"
 #include "stt.h"
+#include "tool.h"
 
 #define MAX_PIECES 65535
 
-static void
+void
 die(const char *why)
 {
     fprintf(stderr, "tool: %s\n", why);
     exit(EXIT_FAILURE);
 }
 
-/* Returns the bytes that 'hex' names, for the caller to free, in a block of
- * just that size, so that AddressSanitizer sees a read beyond. */
-static uint8_t *
+uint8_t *
 from_hex(const char *hex, size_t *size)
 {
     size_t n = strlen(hex) / 2;
@@ -57,7 +57,7 @@ from_hex(const char *hex, size_t *size)
     return bytes;
 }
 
-static void
+void
 print_hex(const void *data, size_t size)
 {
     const uint8_t *bytes = data;
@@ -67,7 +67,7 @@ print_hex(const void *data, size_t size)
     }
 }
 
-static const char *
+const char *
 boolean(bool value)
 {
     return value ? "true" : "false";
@@ -148,7 +148,7 @@ do_inner(const char *hex)
     free(eth);
 }
 
-static unsigned long int
+unsigned long int
 next_number(void)
 {
     const char *word = strtok(NULL, " \n");
@@ -306,6 +306,8 @@ run(char *line)
         do_segment();
     } else if (!strcmp(command, "reassemble")) {
         do_reassemble();
+    } else if (run_sclp(command)) {
+        return;
     } else {
         hex = strtok(NULL, " \n");
         hex = hex ? hex : "";

@@ -14,27 +14,44 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.native import support
 
 TARGETS = {path.stem.removeprefix("fuzz_"): path for path in sorted(Path(__file__).parent.glob("fuzz_*.c"))}
 _OPTIONS = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O2")
 _EXECUTIONS = re.compile(r"^stat::number_of_executed_units:\s*(\d+)", re.MULTILINE)
-_MAX_LEN = {"parse": 2048, "reassembly": 600}
+_MAX_LEN = {"parse": 2048, "reassembly": 600, "sclp_parse": 2048, "sclp_reassembly": 600}
 
 
 def _seeds(target: str) -> Iterator[bytes]:
     if target == "parse":
         for kind, first in (("packet", b"\1"), ("header", b"\0")):
-            for vector in json.loads((support.VECTORS / "stt" / f"{kind}.json").read_text(encoding="utf-8")):
+            for vector in _vectors("stt", kind):
                 yield first + bytes.fromhex(vector["hex"])
-        yield from _offloaded_frames()
+        for flags, offset, mss, inner in _offloaded_frames():
+            yield b"\0" + struct.pack("!BBBBHHQH", 0, flags, offset, 0, mss, 0, 1, 0) + inner
     if target == "reassembly":
         yield from _segment_lists()
+    if target == "sclp_parse":
+        for vector in _vectors("sclp", "packet"):
+            yield struct.pack("!BH", 1, vector["gso_size"]) + bytes.fromhex(vector["hex"])
+        for vector in _vectors("sclp", "payload"):
+            yield bytes((0 if vector["port"] == 4789 else 2,)) + bytes.fromhex(vector["hex"])
+        for flags, offset, mss, inner in _offloaded_frames():
+            yield b"\0" + struct.pack("!BBHI", 8, flags, mss, 5001 << 8 | offset) + inner
+            yield b"\2" + struct.pack("!BBHIHBBBBH", 2, 0x40, 0x6558, 5001 << 8, 0xFFEA, 0x81, 1, flags, offset, mss) + inner
+    if target == "sclp_reassembly":
+        yield from _record_lists()
 
 
-def _offloaded_frames() -> Iterator[bytes]:
-    """Yield STT frames with a partial checksum over each inner protocol."""
+def _vectors(protocol: str, kind: str) -> list[dict[str, Any]]:
+    vectors: list[dict[str, Any]] = json.loads((support.VECTORS / protocol / f"{kind}.json").read_text(encoding="utf-8"))
+    return vectors
+
+
+def _offloaded_frames() -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield flags, L4 offset, MSS and inner frames with a partial checksum over each inner protocol."""
     macs = bytes(12)
     tcp, udp = bytes(12) + b"\x50" + bytes(17), bytes(12)
     for tags in (b"", b"\x81\x00\x00\x05", b"\x88\xa8\x00\x01\x81\x00\x00\x02"):
@@ -43,8 +60,7 @@ def _offloaded_frames() -> Iterator[bytes]:
             ipv6 = struct.pack("!IHBB", 6 << 28, 8 + len(l4), 60, 64) + bytes(32) + bytes((protocol, 0, 1, 4, 0, 0, 0, 0))
             for l3, ethertype, version in ((ipv4, b"\x08\x00", 4), (ipv6, b"\x86\xdd", 0)):
                 offset = 14 + len(tags) + len(l3)
-                header = struct.pack("!BBBBHHQH", 0, 2 | flag | version, offset, 0, 8 if flag else 0, 0, 1, 0)
-                yield b"\0" + header + macs + tags + ethertype + l3 + l4
+                yield 2 | flag | version, offset, 8 if flag else 0, macs + tags + ethertype + l3 + l4
 
 
 def _segment_lists() -> Iterator[bytes]:
@@ -58,6 +74,16 @@ def _segment_lists() -> Iterator[bytes]:
             ops = b"".join(bytes((key, n, 63 - at - n, total[i], 9, i & 1)) for i, (key, at, n) in enumerate(cut))
             yield b"\0" + ops
             yield b"\1" + ops
+
+
+def _record_lists() -> Iterator[bytes]:
+    """Yield lists of records as the target reads them: frames of 100 bytes in records of 32 and 4, in several orders."""
+    chance = random.Random(2)
+    for merge in (0, 0xFF):
+        ops = [(id_, at == 0, 100 - at - size, size, 0, merge) for id_ in range(3) for at, size in ((0, 32), (32, 32), (64, 32), (96, 4))]
+        for _ in range(4):
+            yield b"".join(map(bytes, ops))
+            chance.shuffle(ops)
 
 
 def run(target: str, seconds: int, directory: Path, corpus: Path) -> tuple[int, str]:
