@@ -19,6 +19,7 @@ _STAGES = {
     "mypy": ("mypy",),
 }
 _BUILD_STEPS = 3
+_OVS_SUITE = _CHECKOUT / "tests" / "ovs_suite" / "whole.py"
 
 _ovs = typer.Typer(name="ovs", help="Open vSwitch as this checkout needs it.", no_args_is_help=True)
 
@@ -52,11 +53,14 @@ def build(
 
 def test(
     arguments: Annotated[list[str] | None, typer.Argument(metavar="PYTEST_ARGUMENT", show_default=False)] = None,
+    ovs_suite: Annotated[bool, typer.Option("--ovs-suite", help="Only Open vSwitch's own tests, but all of them.")] = False,
 ) -> None:
     """Run ruff, mypy and all tests; with arguments only pytest, which gets them.
 
     As in: nvo3 test tests/unit -k vxlan
     """
+    if ovs_suite:
+        arguments = ["-s", str(_OVS_SUITE), *(arguments or [])]
     if os.environ.get("NVO3_LAUNCHER"):
         progress = new_progress()
         progress.expect(1)

@@ -3,7 +3,8 @@
     $NVO3_CACHE, else /var/cache/nvo3 for root, else ~/.cache/nvo3
         venv/KEY/                 the Python environment
         ovs/VERSION-KEY/          an installed Open vSwitch
-        source/                   the Open vSwitch source package
+        ovs-tree/VERSION-KEY/     the tree that it was built in, for its tests
+    source/                   the Open vSwitch source package
         lock/NAME.lock            one per item that is being made
         log/TIME-PID.log          full output of the tools
 

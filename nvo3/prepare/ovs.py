@@ -3,6 +3,9 @@
 `--prefix` is the final directory, but `make install` goes to a temporary one that is then renamed, so a prefix that
 exists is complete.  Where an instance keeps its databases, sockets and logs is said at run time (OVS_RUNDIR, OVS_DBDIR,
 options), never by the build.
+
+Open vSwitch's own tests run in its build tree, which an installation does not hold.  A build that is asked for it keeps
+the tree as well, without what only the build itself needs.  The tree has moved then: its Makefiles are of no use.
 """
 
 import json
@@ -19,23 +22,38 @@ from nvo3.prepare.progress import Progress
 
 STEPS = 3
 SPACE_BYTES = 1_000_000_000  # 300 MB of build tree, 120 MB installed, 100 MB of sources and lists, and patches that add to it
+TREES = "ovs-tree"
 BUILD_INFO = "nvo3-build.json"
 # Symbols for perf.  What configure would decide by the libraries that it finds is decided here: builds do not differ.
 _FLAGS = ("--enable-ssl", "--enable-libcapng", "--disable-afxdp", "CFLAGS=-O2 -g")
 _N_OBJECTS = 324  # object files of Open vSwitch 3.5.0 with these flags; for display only
 _NO_COMPILER = re.compile(r"C compiler cannot create executables|no acceptable C compiler")
+_ONLY_FOR_BUILDING = frozenset((".o", ".lo", ".la", ".a", ".Po", ".Plo"))  # a third of a build tree
 _COMPILES = re.compile(r"^(?!libtool: ).* -c (.*)-o \S+\.l?o( |$)")
 
 
-def ready() -> bool:
-    """Whether the patched Open vSwitch is built."""
-    return find() is not None
+def ready(keep_tree: bool = False) -> bool:
+    """Whether the patched Open vSwitch is built, and its tree kept where that is asked for."""
+    return _finished(stock=False, keep_tree=keep_tree) is not None
 
 
 def find(stock: bool = False) -> Path | None:
     """Return the prefix of a finished build, the newest version where there are several, or None."""
-    key = _key(stock)
-    found = [path for root in cache.roots() for path in (root / "ovs").glob(f"{source.SERIES}.*-{key}")]
+    return _newest("ovs", _key(stock))
+
+
+def find_tree(stock: bool = False) -> Path | None:
+    """Return the build tree that was kept, the newest version where there are several, or None."""
+    return _newest(TREES, _key(stock))
+
+
+def _finished(stock: bool, keep_tree: bool) -> Path | None:
+    prefix = find(stock)
+    return prefix if prefix and (not keep_tree or find_tree(stock)) else None
+
+
+def _newest(kind: str, key: str) -> Path | None:
+    found = [path for root in cache.roots() for path in (root / kind).glob(f"{source.SERIES}.*-{key}")]
     return max(found, key=_version_of, default=None)
 
 
@@ -57,24 +75,25 @@ def _key(stock: bool) -> str:
     return cache.digest(parts)
 
 
-def ensure_ovs(progress: Progress | None = None, stock: bool = False, force: bool = False) -> Path:
+def ensure_ovs(progress: Progress | None = None, stock: bool = False, force: bool = False, keep_tree: bool = False) -> Path:
     """Return the prefix of Open vSwitch; build it if need be.
 
     stock: without our patches.  force: build even where a finished build stands, and replace that.
+    keep_tree: have its build tree, too, for `find_tree`.
     Raises PrepareError: no source, no compiler, a patch that does not apply, no space.
     """
-    if not force and (prefix := find(stock)):
+    if not force and (prefix := _finished(stock, keep_tree)):
         return prefix
     distribution.codename()
     key = _key(stock)
     progress = progress or cache.new_progress()
     with cache.locked(f"ovs-{key}", progress) as lock:
-        if not force and (prefix := find(stock)):
+        if not force and (prefix := _finished(stock, keep_tree)):
             return prefix
         if absent := packages.missing(packages.BUILD_PACKAGES):
             raise PrepareError(f"the build needs Debian packages: run 'sudo apt-get install {' '.join(absent)}'")
         cache.require_space(SPACE_BYTES, "building Open vSwitch")
-        return _Build(key, stock, progress, lock).run()
+        return _Build(key, stock, keep_tree, progress, lock).run(replace=force)
 
 
 class _Build:
@@ -83,24 +102,26 @@ class _Build:
     The directory is kept when the build fails, for a look at what it came from; the next build removes it.
     """
 
-    def __init__(self, key: str, stock: bool, progress: Progress, lock: int) -> None:
+    def __init__(self, key: str, stock: bool, keep_tree: bool, progress: Progress, lock: int) -> None:
         self._key = key
         self._stock = stock
+        self._keep_tree = keep_tree
         self._progress = progress
         self._lock = lock
         self._work = cache.directory("ovs") / f"{key}.tmp"
         self._n_compiled = 0
         self._n_objects = _N_OBJECTS
 
-    def run(self) -> Path:
+    def run(self, replace: bool) -> Path:
+        """Build and return the prefix.  replace: also a finished one, which otherwise stays: a lab may run from it."""
         cache.discard_leftovers("ovs", self._key)
         try:
-            return self._steps()
+            return self._steps(replace)
         except (KeyboardInterrupt, Terminated):
             shutil.rmtree(self._work, ignore_errors=True)
             raise
 
-    def _steps(self) -> Path:
+    def _steps(self, replace: bool) -> Path:
         kind = "stock" if self._stock else "patched"
         with self._progress.step("Fetch the Open vSwitch source"):
             archive = source.obtain(self._progress)
@@ -111,7 +132,10 @@ class _Build:
         with self._progress.step(f"Build Open vSwitch {version}"):
             self._make(tree)
             made = self._install(tree, final, version)
-        cache.publish(made, final, self._key)
+            if self._keep_tree:
+                self._keep(tree, final.name)
+        if replace or not final.exists():
+            cache.publish(made, final, self._key)
         shutil.rmtree(self._work, ignore_errors=True)
         return final
 
@@ -154,6 +178,17 @@ class _Build:
         }
         (made / BUILD_INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
         return made
+
+    def _keep(self, tree: Path, name: str) -> None:
+        """Move the tree to where it is kept, with all that the tests need beside the programs."""
+        self._progress.detail("keeping the build tree")
+        self._tool(["make", "check", "TESTSUITEFLAGS=--version"], tree, "Open vSwitch's tests cannot be built")
+        for path in tree.rglob("*"):
+            if path.suffix in _ONLY_FOR_BUILDING:
+                path.unlink()
+        trees = cache.directory(TREES)
+        cache.discard_leftovers(TREES, self._key)
+        cache.publish(tree, trees / name, self._key)
 
     def _check(self, prefix: Path, version: str) -> None:
         seen = _first_line_of([prefix / "sbin" / "ovs-vswitchd", "--version"])

@@ -42,6 +42,9 @@ _RUN = {
 _TEST = {
     "clang": "fuzzing",
     "libclang-rt-dev": "fuzzing",
+    "openssl": "OVS's tests: ovs-pki",
+    "python3-scapy": "OVS's tests: packets",
+    "python3-sortedcontainers": "OVS's tests: its Python IDL",
 }
 BUILD_PACKAGES = tuple(_BUILD)
 PACKAGES = (*_BUILD, *_RUN)

@@ -22,13 +22,14 @@ from nvo3.prepare.progress import Progress
 class Needs:
     """What a command cannot do without, beside the Python environment.
 
-    command: its name for messages.  packages: Debian's.  ovs: the patched Open vSwitch.  root: privileges.
-    tun: tap devices.
+    command: its name for messages.  packages: Debian's.  ovs: the patched Open vSwitch.  tree: what that was built in.
+    root: privileges.  tun: tap devices.
     """
 
     command: str
     packages: bool = False
     ovs: bool = False
+    tree: bool = False
     root: bool = False
     tun: bool = False
 
@@ -36,7 +37,7 @@ class Needs:
 _NEEDS = {
     "lab": Needs("lab", packages=True, ovs=True, root=True, tun=True),
     "bench": Needs("bench", packages=True, ovs=True, root=True, tun=True),
-    "test": Needs("test", packages=True, ovs=True, tun=True),
+    "test": Needs("test", packages=True, ovs=True, tree=True, tun=True),
     "ovs": Needs("ovs", packages=True),
 }
 _MAX_COLUMNS = 240  # of a line of output; the log has it all
@@ -69,13 +70,17 @@ def prepare(needs: Needs, progress: Progress) -> tuple[Path, Path | None]:
     if needs.tun:
         distribution.require_tun()
     python = venv.ensure_venv(progress)
-    return python, ovs.ensure_ovs(progress) if needs.ovs else ovs.find()
+    return python, ovs.ensure_ovs(progress, keep_tree=needs.tree) if needs.ovs else ovs.find()
 
 
 def _plan(needs: Needs, progress: Progress) -> None:
     """Count the steps to come, and check the disk for all of them before the first."""
-    items: list[tuple[bool, ModuleType]] = [(needs.packages, packages), (True, venv), (needs.ovs, ovs)]
-    open_items = [module for needed, module in items if needed and not module.ready()]
+    items: list[tuple[bool, ModuleType]] = [
+        (needs.packages and not packages.ready(), packages),
+        (not venv.ready(), venv),
+        (needs.ovs and not ovs.ready(needs.tree), ovs),
+    ]
+    open_items = [module for is_open, module in items if is_open]
     progress.expect(sum(module.STEPS for module in open_items))
     if n_bytes := sum(module.SPACE_BYTES for module in open_items if module is not packages):
         cache.require_space(n_bytes, "the first preparation")

@@ -28,6 +28,9 @@ all:
 \t@if [ -n "$$GATE" ]; then echo waiting; exec cat "$$GATE"; fi
 \t@echo "cc -c lib/a.c -o lib/a.o"
 \t@cat lib/a.c
+\t@cp lib/a.c lib/a.o
+check: all
+\t@echo "testsuite: $(TESTSUITEFLAGS)"
 install:
 \tmkdir -p $(DESTDIR)$(prefix)/sbin
 \tprintf '#!/bin/sh\\necho "ovs-vswitchd (Open vSwitch) %s"\\n' @version@ > $(DESTDIR)$(prefix)/sbin/ovs-vswitchd

@@ -48,6 +48,13 @@ def test_arguments_go_to_pytest_alone(app: typer.Typer, ran: list[list[str]]) ->
     assert ran[0][-4:] == ["tests/unit", "-k", "vxlan", "--durations=3"]
 
 
+def test_the_suite_of_open_vswitch_runs_alone(app: typer.Typer, ran: list[list[str]]) -> None:
+    assert CliRunner().invoke(app, ["test", "--ovs-suite", "--durations=3"]).exit_code == 0
+    assert [command[0] for command in ran] == ["pytest"]
+    assert [Path(word).name for word in ran[0][-3:]] == ["-s", "whole.py", "--durations=3"]
+    assert Path(ran[0][-2]).is_file()
+
+
 def test_what_only_tests_need_is_installed_when_the_launcher_runs_them(
     app: typer.Typer, ran: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

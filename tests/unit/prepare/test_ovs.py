@@ -106,6 +106,23 @@ def test_changed_patch_is_a_new_build(tmp_path: Path, progress: Display) -> None
     assert ovs.ensure_ovs(progress) != first
 
 
+def test_tree_is_kept_where_that_is_asked_for(cache: Path, progress: Display) -> None:
+    prefix = ovs.ensure_ovs(progress, keep_tree=True)
+    tree = ovs.find_tree()
+    assert tree == cache / "ovs-tree" / prefix.name and tree is not None
+    assert (tree / "lib" / "a.c").exists() and not (tree / "lib" / "a.o").exists()
+    assert "testsuite: --version" in progress.log.path.read_text()
+    assert ovs.ready(keep_tree=True) and _leftovers(cache) == []
+
+
+def test_tree_that_was_not_kept_is_built_beside_the_prefix(progress: Display) -> None:
+    prefix = ovs.ensure_ovs(progress)
+    (prefix / "in use").write_text("")
+    assert ovs.ready() and not ovs.ready(keep_tree=True)
+    assert ovs.ensure_ovs(progress, keep_tree=True) == prefix
+    assert ovs.ready(keep_tree=True) and (prefix / "in use").exists()
+
+
 def test_newest_version_is_found(cache: Path, tmp_path: Path, progress: Display) -> None:
     old = ovs.ensure_ovs(progress)
     new = old.with_name(old.name.replace("3.5.0", "3.5.10"))

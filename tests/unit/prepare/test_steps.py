@@ -63,6 +63,11 @@ def test_needs_of_a_command(arguments: list[str], expected: tuple[bool, bool]) -
     assert (needs.packages, needs.ovs) == expected
 
 
+def test_only_tests_need_the_tree_of_open_vswitch() -> None:
+    assert steps.needs_of(["test"]).tree
+    assert not any(steps.needs_of([command]).tree for command in ("lab", "bench", "ovs"))
+
+
 def test_manager_asked_for_help_needs_no_open_vswitch(cache: Path, prepared: Path) -> None:
     prepared.rmdir()
     done = _launch("--help", program="ryu-manager")
