@@ -1,8 +1,9 @@
 """Labs for tests of real traffic.
 
-`lab`: the default topology, up for the whole session; a test puts back what it changes.  `free_lab`: a lab that is
-not up, for one test.  Instances are this checkout's own, and locked, so that test runs beside one another do not
-meet; what a killed run left, the next one clears.
+`lab`: the default topology, up for the whole session; a test puts back what it changes.  `underlay_lab`: the same, of
+`underlay.py`'s topology and with a wire that carries what a real one does.  `free_lab`: a lab that is not up, for one
+test.  Instances are this checkout's own, and locked, so that test runs beside one another do not meet; what a killed
+run left, the next one clears.
 """
 
 import sys
@@ -16,6 +17,7 @@ from nvo3.lab import Lab, place
 from nvo3.lab.errors import LabError
 from nvo3.lab.names import RUN_ROOT, instance_of
 from nvo3.lab.topology import DEFAULT, load
+from tests.netns import underlay
 
 _INSTANCES = 10
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -47,6 +49,14 @@ def unused_lab() -> Iterator[Lab]:
 def lab() -> Iterator[Lab]:
     with unused_lab() as one:
         one.up(load(DEFAULT))
+        yield one
+
+
+@pytest.fixture(scope="session")
+def underlay_lab() -> Iterator[Lab]:
+    with unused_lab() as one:
+        one.up(underlay.topology(), "gso")
+        underlay.finish_checksums(one)
         yield one
 
 

@@ -88,6 +88,31 @@ def _count(output: str, result: Ping) -> None:
         result.longest_gap = max(result.longest_gap, gap)
 
 
+def await_listening(tcpdump: "subprocess.Popen[str]") -> None:
+    """Wait until tcpdump captures."""
+    assert tcpdump.stderr is not None
+    assert any("listening on" in line for line in tcpdump.stderr), "tcpdump did not start"
+
+
+class Capture:
+    """tcpdump on an interface while a block runs.  lines: one for each packet, afterwards."""
+
+    def __init__(self, lab: Lab, place: str, interface: str, expression: str = "", *, direction: str = "inout") -> None:
+        argv = ["tcpdump", "-l", "-n", "-e", "-i", interface, "-Q", direction, "--immediate-mode", *expression.split()]
+        self._process = lab.popen(place, argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.lines: list[str] = []
+
+    def __enter__(self) -> "Capture":
+        await_listening(self._process)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        # What has been captured by now is in the pipe once tcpdump has ended.
+        self._process.send_signal(signal.SIGINT)
+        output, _ = self._process.communicate(timeout=10)
+        self.lines = [line for line in output.splitlines() if line]
+
+
 def leftovers(lab: Lab) -> list[str]:
     """Return what stands of a lab on this machine: namespaces, links, files, processes."""
     names = lab.names

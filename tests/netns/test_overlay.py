@@ -9,9 +9,9 @@ import time
 import pytest
 
 from nvo3.lab import Lab
-from nvo3.model.tunnel_key import CONTEXT_ID, TunnelKey
 from nvo3.lab.system import wait_until
-from tests.netns.support import pinging
+from nvo3.model.tunnel_key import CONTEXT_ID, TunnelKey
+from tests.netns.support import Capture, await_listening, pinging
 
 pytestmark = pytest.mark.netns
 
@@ -29,31 +29,6 @@ def scapy(lab: Lab, guest: str, program: str) -> str:
     """Run a program with scapy's names inside a guest; its last line is `print`ed."""
     head = "import logging; logging.getLogger('scapy').setLevel(40)\nfrom scapy.all import *\nconf.verb = 0\n"
     return lab.run(guest, [__import__("sys").executable, "-c", head + program]).stdout.strip()
-
-
-def await_listening(tcpdump: "subprocess.Popen[str]") -> None:
-    """Wait until tcpdump captures."""
-    assert tcpdump.stderr is not None
-    assert any("listening on" in line for line in tcpdump.stderr), "tcpdump did not start"
-
-
-class Capture:
-    """tcpdump on an interface while a block runs.  lines: one for each packet, afterwards."""
-
-    def __init__(self, lab: Lab, place: str, interface: str, expression: str = "") -> None:
-        argv = ["tcpdump", "-l", "-n", "-e", "-i", interface, "--immediate-mode", *expression.split()]
-        self._process = lab.popen(place, argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.lines: list[str] = []
-
-    def __enter__(self) -> "Capture":
-        await_listening(self._process)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        # What has been captured by now is in the pipe once tcpdump has ended.
-        self._process.send_signal(signal.SIGINT)
-        output, _ = self._process.communicate(timeout=10)
-        self.lines = [line for line in output.splitlines() if line]
 
 
 def test_change_of_encapsulation_under_traffic_loses_at_most_50_ms(lab: Lab) -> None:
