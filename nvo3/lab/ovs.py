@@ -108,7 +108,6 @@ class Switch:
         return [
             "--no-chdir",
             f"--pidfile={self.directory}/{daemon}.pid",
-            f"--unixctl={self.directory}/{daemon}.ctl",
             f"--log-file={self.log(daemon)}",
             "-vconsole:emer",
             "-vsyslog:off",

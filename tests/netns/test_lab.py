@@ -77,6 +77,7 @@ def test_exec_passes_input_output_and_status_through(lab: Lab) -> None:
     shown = cli(lab, "exec", "r2", "ip", "-br", "address", "show", "eth0").stdout
     assert "10.0.0.12/24" in shown and "fd00:10::12/64" in shown
     assert "br-int" in cli(lab, "exec", "hv1", "--", "ovs-vsctl", "list-br").stdout
+    assert "br-int" in cli(lab, "exec", "hv2", "--", "ovs-appctl", "dpif/show").stdout
     missing = cli(lab, "exec", "r1", "--", "no-such-command")
     assert (missing.returncode, missing.stderr) == (127, "error: no-such-command: command not found\n")
 
