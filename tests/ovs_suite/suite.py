@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nvo3.prepare import Progress, ToolFailed, tool
 
+_RUNS_ALONE = 3
 _TAIL_LINES = 40
 _PROGRAMS = "utilities:vswitchd:ovsdb:vtep:tests:ipsec"  # AUTOTEST_PATH of Open vSwitch's tests/automake.mk
 _LISTED = re.compile(r"^ *(\d+): (\S+\.at):\d+ +(\S.*)$")
@@ -98,14 +99,26 @@ class Suite:
         logs = {number: directory / "testsuite.dir" / f"{number:0{width}}" / "testsuite.log" for number in expected}
         return [Result(number, self._names[number], outcomes[number], logs[number]) for number in expected]
 
-    def run_twice(self, title: str, numbers: Sequence[int] | None = None) -> tuple[list[Result], list[Result]]:
-        """Run tests, and one at a time those that failed, since load alone can fail them; return all, and the second failures."""
+    def run_patiently(self, title: str, numbers: Sequence[int] | None = None) -> tuple[list[Result], list[Result]]:
+        """Run tests, and one at a time those that failed; return all, and what failed each time.
+
+        Some of Open vSwitch's tests do not wait for what they check, and so fail under load.
+        """
         results = self.run(title, numbers, max(2, len(os.sched_getaffinity(0))))
-        again = self.run(f"{title}, again", [result.number for result in results if result.failed])
-        for result in again:
-            if not result.failed:
-                warnings.warn(f"{result.name}: failed beside other tests, passed alone", stacklevel=2)
-        return results, [result for result in again if result.failed]
+        failed = [result for result in results if result.failed]
+        for number in range(1, _RUNS_ALONE + 1):
+            again = self.run(f"{title}, run {number} alone", [result.number for result in failed])
+            for result in again:
+                if not result.failed:
+                    warnings.warn(f"{result.name}: failed, then passed in run {number} alone", stacklevel=2)
+            failed = [result for result in again if result.failed]
+        return results, failed
+
+    def fail_at_times(self, names: Iterable[str]) -> set[str]:
+        """Return those of the tests that fail in one of as many runs; what this suite does not have does not fail."""
+        numbers = self.numbers(names=names)
+        runs = [self.run(f"The same tests, stock, run {number}", numbers) for number in range(1, _RUNS_ALONE + 2)]
+        return {result.name for run in runs for result in run if result.failed}
 
     def _autotest(self, directory: Path, *arguments: str, on_line: tool.LineHandler | None = None) -> list[str]:
         autotest = [str(self._tree / "tests" / "testsuite"), f"AUTOTEST_PATH={_PROGRAMS}", *arguments]

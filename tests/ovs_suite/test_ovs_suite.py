@@ -31,7 +31,7 @@ suite.run("Half a minute of tests", suite.numbers(keywords=["pmd"]))
 def test_open_vswitch_passes_its_own_tests_of_tunnels_and_datapath(patched: Suite) -> None:
     numbers = patched.numbers(keywords=_KEYWORDS)
     assert len(numbers) > 90
-    results, failed = patched.run_twice("Open vSwitch's tests of tunnels and datapath", numbers)
+    results, failed = patched.run_patiently("Open vSwitch's tests of tunnels and datapath", numbers)
     assert not all(result.skipped for result in results)
     if failed:
         pytest.fail("\n\n".join(result.report() for result in failed), pytrace=False)
