@@ -1,52 +1,61 @@
 """Arms: the paths that a benchmark compares.  A further one is a further row.
 
 An arm is a name, the bed that it runs on, and what makes the bed that arm.  Arms that share a bed run on the same
-guests and the same switches, and differ in `prepare` only.
+guests and the same switches, and differ in their encapsulation only.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
-from nvo3.bench.bed import OverlayBed
+from nvo3.bench.bed import KERNEL_BRIDGE, KERNEL_VXLAN, PATCHED, STOCK, Bed
 from nvo3.model.errors import ConfigError
 from nvo3.model.logical import NONE
 from nvo3.model.physical import ENCAPSULATIONS
+
+STT = "stt"
+_STOCK_PREFIX = "stock-"
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
     """name: as `--arms` has it.
 
-    summary: for people.  bed: a key of `bed.BEDS`.  prepare: called before each of its samples.
+    summary: for people.  bed: a key of `run.BEDS`.  encapsulation: what the bed is set to before each sample, empty
+    where it has one only.
     """
 
     name: str
     summary: str
     bed: str
-    prepare: Callable[[OverlayBed], None]
+    encapsulation: str = ""
 
-
-def _encapsulation(name: str, summary: str) -> Arm:
-    return Arm(name, summary, "overlay", partial(_set_encapsulation, name))
-
-
-def _set_encapsulation(name: str, bed: OverlayBed) -> None:
-    bed.set_encapsulation(name)
+    def prepare(self, bed: Bed) -> None:
+        """Make the bed this arm."""
+        if self.encapsulation:
+            bed.set_encapsulation(self.encapsulation)
 
 
 ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in (
-        _encapsulation(NONE, "flat: the same switches and flows, no tunnel"),
-        *(_encapsulation(name, f"overlay over {name}") for name in ENCAPSULATIONS),
+        Arm(NONE, "flat: the same switches and flows, no tunnel", PATCHED, NONE),
+        *(Arm(name, f"overlay over {name}", PATCHED, name) for name in ENCAPSULATIONS),
+        *(
+            Arm(f"{_STOCK_PREFIX}{name}", f"{name} on Open vSwitch without the patches", STOCK, name)
+            for name in (NONE, *ENCAPSULATIONS)
+            if name != STT
+        ),
+        Arm("kernel-bridge", "flat: a Linux bridge on each hypervisor, no Open vSwitch", KERNEL_BRIDGE),
+        Arm("kernel-vxlan", "a Linux bridge and a Linux VXLAN device on each hypervisor, no Open vSwitch", KERNEL_VXLAN),
     )
 }
 
 
 def parse_arms(text: str) -> list[Arm]:
-    """Return the arms of a comma-separated list, in its order.  Raises ConfigError."""
+    """Return the arms of a comma-separated list, in its order; `all` stands for all of them.  Raises ConfigError."""
     names = [name.strip() for name in text.split(",") if name.strip()]
+    if names == ["all"]:
+        return list(ARMS.values())
     if not names:
         raise ConfigError("--arms", f"no arm given; there are {', '.join(ARMS)}", text)
     for index, name in enumerate(names):
@@ -60,3 +69,16 @@ def parse_arms(text: str) -> list[Arm]:
 def reference(arms: Sequence[str]) -> str:
     """Return what the others are compared with: `none`, or the first where it is absent."""
     return NONE if NONE in arms else arms[0]
+
+
+def comparisons(arms: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the pairs (arm, arm below it) whose ratios say something.
+
+    Each with the reference, each of ours with the same on stock Open vSwitch, and STT with every other.
+    """
+    base = reference(arms)
+    pairs = [(arm, base) for arm in arms]
+    pairs += [(arm, f"{_STOCK_PREFIX}{arm}") for arm in arms]
+    pairs += [(STT, arm) for arm in arms]
+    known = [(above, below) for above, below in pairs if above != below and above in arms and below in arms]
+    return list(dict.fromkeys(known))

@@ -1,45 +1,49 @@
 """What arms run on: two guests, and whose CPU time the path between them costs.
 
 Several arms may share a bed (an overlay network that changes its encapsulation); all beds of a run stand at once, so
-that arms can take turns.
+that arms can take turns.  All have the same guests, underlay and wire: `overlay` makes them with Open vSwitch, `kernel`
+without.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from subprocess import Popen
-from typing import Protocol
+from typing import Any, Protocol
 
-from nvo3.api.client import item_path
 from nvo3.lab import Lab, place
-from nvo3.lab.errors import LabError
-from nvo3.lab.names import Names
-from nvo3.lab.ovs import VSWITCHD
+from nvo3.lab.names import RUN_ROOT, Names
 from nvo3.lab.progress import Say
-from nvo3.lab.topology import Topology, Wire, parse
+from nvo3.lab.topology import Wire
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
-_REALIZED_S = 20
 _LOCK_WAIT_S = 1800.0
 
 CLIENT = "client"
 SERVER = "server"
-_TENANT = "bench"
-_NETWORK = "net"
+HYPERVISORS = {CLIENT: "hv1", SERVER: "hv2"}
+POOL = "10.0.0.0/24"
 
-# All arms have the same guests with the same MTU, the largest that fits every encapsulation over an underlay of 1500.
-_TOPOLOGY = f"""
-hypervisors: [hv1, hv2]
-tenants:
-  {_TENANT}:
-    networks:
-      {_NETWORK}:
-        pools: [10.0.0.0/24]
-guests:
-  - {{name: {CLIENT}, tenant: {_TENANT}, network: {_NETWORK}, hypervisor: hv1}}
-  - {{name: {SERVER}, tenant: {_TENANT}, network: {_NETWORK}, hypervisor: hv2}}
-"""
+PATCHED = "patched"
+STOCK = "stock"
+KERNEL_BRIDGE = "kernel-bridge"
+KERNEL_VXLAN = "kernel-vxlan"
+_KINDS = {PATCHED: "", STOCK: "s", KERNEL_BRIDGE: "k", KERNEL_VXLAN: "v"}  # bed: what its instance ends with
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How beds are made.
+
+    stock_prefix: of the Open vSwitch without the patches, empty where no arm needs it.  stock_buffers_mib: of its
+    packet sockets, 0 for the system's default size.
+    """
+
+    wire: Wire
+    stock_prefix: str = ""
+    stock_buffers_mib: int = 0
 
 
 class Bed(Protocol):
@@ -50,80 +54,52 @@ class Bed(Protocol):
 
     @property
     def description(self) -> dict[str, str]:
-        """What the bed is made of: versions, for the record."""
+        """What the bed is made of: versions and sizes, for the record."""
 
-    def popen(self, guest: str, argv: Sequence[str], **options: object) -> "Popen[str]":
+    def popen(self, guest: str, argv: Sequence[str], **options: Any) -> "Popen[str]":
         """Start a command in CLIENT or SERVER."""
 
-    def cpu_seconds(self) -> float:
-        """Return the CPU time that the path's processes used so far."""
-
-
-class OverlayBed:
-    """A network of ours between two hypervisors."""
-
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
-        self._guests = lab.record.guests
-
-    @property
-    def server_address(self) -> str:
-        return self._guests[SERVER].plain_addresses[0]
-
-    @property
-    def description(self) -> dict[str, str]:
-        version = self._lab.switch("hv1").run(VSWITCHD, "--version").splitlines()[0]
-        return {"ovs": version.rpartition(" ")[2], "guest_mtu_bytes": str(self._guests[CLIENT].mtu)}
-
-    def popen(self, guest: str, argv: Sequence[str], **options: object) -> "Popen[str]":
-        return self._lab.popen(guest, argv, **options)
-
-    def cpu_seconds(self) -> float:
-        return sum(self._lab.cpu_seconds(f"{name} {VSWITCHD}") for name in ("hv1", "hv2"))
+    def cpu_seconds(self, guest: str) -> float:
+        """Return the CPU time that the switch which CLIENT or SERVER is plugged into used so far; 0 for the kernel's."""
 
     def set_encapsulation(self, encapsulation: str) -> None:
-        """Change the network's encapsulation; it is in force when this returns.  Raises ApiError or LabError."""
-        path = item_path("tenants", _TENANT, "networks", _NETWORK)
-        with self._lab.client() as client:
-            client.patch(path, {"encapsulation": encapsulation}, wait="realized", timeout=_REALIZED_S)
-            pairs = client.get(path)["status"]["encapsulations"]
-        used = {pair["encapsulation"] for pair in pairs}
-        if used != {encapsulation}:
-            raise LabError(f"{encapsulation} was asked for; between the hypervisors is {', '.join(map(str, used)) or 'nothing'}")
+        """Change the network's encapsulation; it is in force when this returns."""
 
 
-def topology() -> Topology:
-    """Return the topology of a bed."""
-    return parse(_TOPOLOGY, "bench")
-
-
-def instance() -> str:
-    """Return the lab instance of this checkout's benchmarks.
+def instance(bed: str) -> str:
+    """Return the lab instance of a bed of this checkout's benchmarks.
 
     Not the one of its lab; the same each time, so that what a killed run left is found by the next.
     """
-    return f"b{sha256(str(_CHECKOUT).encode()).hexdigest()[:8]}"
+    return f"b{sha256(str(_CHECKOUT).encode()).hexdigest()[:8]}{_KINDS[bed]}"
+
+
+def instances() -> list[str]:
+    """Return the instances of all beds."""
+    return [instance(bed) for bed in _KINDS]
 
 
 @contextmanager
-def overlay(wire: Wire, say: Say) -> Iterator[OverlayBed]:
-    """A lab of its own, taken down afterwards, whatever happens.
+def alone(say: Say) -> Iterator[None]:
+    """Be the only benchmark of this checkout, with nothing standing that a killed one has left.
 
-    Raises LabError if a benchmark of this checkout already runs.
+    Raises LabError if another does not end.
     """
-    names = Names(instance())
 
     def waiting() -> None:
         say("another benchmark of this checkout runs: waiting for it")
 
-    with place.locked(names.run_root / f"{names.instance}.bench.lock", wait_s=_LOCK_WAIT_S, waiting=waiting):
-        lab = Lab(names.instance, say=say)
-        try:
-            lab.up(topology(), wire)
-            yield OverlayBed(lab)
-        finally:
-            say("taking the lab down")
-            lab.down()
+    with place.locked(RUN_ROOT / f"{instance(PATCHED)}.bench.lock", wait_s=_LOCK_WAIT_S, waiting=waiting):
+        for name in instances():
+            Lab(name).down()
+        yield
 
 
-BEDS: dict[str, Callable[[Wire, Say], AbstractContextManager[OverlayBed]]] = {"overlay": overlay}
+@contextmanager
+def taken_down(names: Names, say: Say) -> Iterator[None]:
+    """Take down whatever stands of an instance afterwards."""
+    try:
+        yield
+    finally:
+        say(f"taking {names.instance} down")
+        Lab(names.instance).down()

@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -12,62 +12,104 @@ from typing import Annotated
 import typer
 
 from nvo3.bench import arm as arms_
-from nvo3.bench import report, tcp
+from nvo3.bench import report
+from nvo3.bench.arm import Arm
+from nvo3.bench.bed import STOCK, Options
+from nvo3.bench.benchmark import Benchmark
+from nvo3.bench.run import Run, run
+from nvo3.bench.tcp import TCP
 from nvo3.lab.command import Json, user_errors
 from nvo3.lab.progress import shown
 from nvo3.model.errors import ConfigError
+from nvo3.prepare import ensure_ovs, new_progress, reported
 
-app = typer.Typer(no_args_is_help=True, help="Compare the throughput of encapsulations, on a lab of its own.")
+app = typer.Typer(no_args_is_help=True, help="Compare encapsulations with one another, with stock Open vSwitch and with the kernel.")
 
 _ROUNDS_MAX = 1000
 _SECONDS_MAX = 3600
+_BUFFERS_MAX_MIB = 1024
+
+Arms = Annotated[str, typer.Option(metavar="ARM,...", help=f"`all`, or of: {', '.join(arms_.ARMS)}.")]
+Wire = Annotated[str, typer.Option(metavar="tso|gso", help="tso: NICs with segmentation offload.  gso: NICs without.")]
+Rounds = Annotated[int, typer.Option(help="How often each arm is measured.")]
+Seconds = Annotated[int, typer.Option(help="How long each time.")]
+StockBuffers = Annotated[
+    int, typer.Option(help="Socket buffers of stock Open vSwitch, in MiB, set on this machine while it starts.  0: the system's default.")
+]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Write raw data (CSV), the result (JSON) and plots there.")]
+
+ARMS_DEFAULT = "none,stt,vxlan,geneve,gre"
+_BUFFERS_DEFAULT_MIB = 8
 
 
 @app.callback()
 def bench() -> None:
-    """Keep `tcp` a command of its own: there are more benchmarks to come beside it."""
+    """Arms take turns within each round, on labs of their own.  docs/benchmark.md says what the figures mean."""
 
 
 @app.command("tcp")
 def bench_tcp(
-    arms: Annotated[str, typer.Option(metavar="ARM,...", help=f"Of: {', '.join(arms_.ARMS)}.")] = "none,vxlan,geneve,gre",
-    wire: Annotated[str, typer.Option(metavar="tso|gso", help="tso: NICs with segmentation offload.  gso: NICs without.")] = "tso",
-    rounds: Annotated[int, typer.Option(help="How often each arm is measured.")] = 3,
-    seconds: Annotated[int, typer.Option(help="How long each time.")] = 4,
+    arms: Arms = ARMS_DEFAULT,
+    wire: Wire = "tso",
+    rounds: Rounds = 3,
+    seconds: Seconds = 4,
+    stock_buffers_mib: StockBuffers = _BUFFERS_DEFAULT_MIB,
     as_json: Json = False,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write raw data (CSV), the result (JSON) and plots there.")] = None,
+    out: Out = None,
 ) -> None:
-    """One TCP flow between guests on two hypervisors, by iperf3; arms take turns within each round."""
+    """One TCP flow between guests on two hypervisors, by iperf3."""
+    _bench(TCP, arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
+
+
+def _bench(
+    benchmark: Benchmark,
+    arms: str,
+    wire: str,
+    rounds: int,
+    seconds: int,
+    stock_buffers_mib: int,
+    as_json: bool,
+    out: Path | None,
+) -> None:
     with user_errors("nothing stays"), _ended_by_sigterm():
         chosen = arms_.parse_arms(arms)
         if wire not in ("tso", "gso"):
             raise ConfigError("--wire", f"{wire!r} is not one of tso, gso", wire, "tso, gso")
-        _check_range("--rounds", rounds, _ROUNDS_MAX)
-        _check_range("--seconds", seconds, _SECONDS_MAX)
+        _check_range("--rounds", rounds, 1, _ROUNDS_MAX)
+        _check_range("--seconds", seconds, 1, _SECONDS_MAX)
+        _check_range("--stock-buffers-mib", stock_buffers_mib, 0, _BUFFERS_MAX_MIB)
         if out:
             out.mkdir(parents=True, exist_ok=True)
+        options = Options(wire, _stock_prefix(chosen), stock_buffers_mib)  # type: ignore[arg-type]
         with shown() as say:
-            run = tcp.run(chosen, wire, rounds, seconds, say)  # type: ignore[arg-type]
+            done = run(benchmark, chosen, options, rounds, seconds, say)
         if out:
-            _write(run, out)
+            _write(done, out)
     if as_json:
-        print(json.dumps(report.as_json(run)))
+        print(json.dumps(report.as_json(done)))
     else:
-        from rich.console import Console
-
-        Console().print(report.table(run))
+        report.show(done)
 
 
-def _check_range(field: str, value: int, limit: int) -> None:
-    if not 1 <= value <= limit:
-        raise ConfigError(field, f"{value} is not in 1..{limit}", value, limit)
+def _check_range(field: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ConfigError(field, f"{value} is not in {least}..{most}", value, most)
 
 
-def _write(run: tcp.Run, out: Path) -> None:
-    stem = out / f"tcp-{run.wire}"
-    report.write_csv(run, stem.with_suffix(".csv"))
-    stem.with_suffix(".json").write_text(json.dumps(report.as_json(run), indent=1) + "\n")
-    files = [stem.with_suffix(".csv"), stem.with_suffix(".json"), *report.write_plots(run, stem)]
+def _stock_prefix(arms: Sequence[Arm]) -> str:
+    """Return where the Open vSwitch without the patches is, built if need be; empty if no arm needs it."""
+    if all(arm.bed != STOCK for arm in arms):
+        return ""
+    progress = new_progress()
+    with reported(progress):
+        return str(ensure_ovs(progress, stock=True))
+
+
+def _write(done: Run, out: Path) -> None:
+    stem = out / f"{done.benchmark.name}-{done.wire}"
+    report.write_csv(done, stem.with_suffix(".csv"))
+    stem.with_suffix(".json").write_text(json.dumps(report.as_json(done), indent=1) + "\n")
+    files = [stem.with_suffix(".csv"), stem.with_suffix(".json"), *report.write_plots(done, stem)]
     print(f"written: {', '.join(map(str, files))}", file=sys.stderr)
 
 

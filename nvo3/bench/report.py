@@ -1,38 +1,55 @@
-"""What comes out of a run: JSON, a table, raw data, a plot."""
+"""What comes out of a run: JSON, a table, raw data, a plot.  docs/benchmark.md says what each key means."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
-from nvo3.bench.arm import reference
-from nvo3.bench.tcp import Run
+from nvo3.bench.arm import comparisons, reference
+from nvo3.bench.benchmark import Case, Metric
+from nvo3.bench.cpu import Cost
+from nvo3.bench.run import Run, Sample
 
-# Units stand in the names of the columns.
-_COLUMNS = (
-    "wire",
-    "round",
-    "arm",
-    "throughput_gbps",
-    "retransmits_segments",
-    "moved_bytes",
-    "vswitchd_cpu_seconds",
-    "duration_s",
+# CPU time, of whom: its key in the JSON object before `_per_<unit>`, its heading, what it is.
+_COSTS: tuple[tuple[str, str, Callable[[Cost], float]], ...] = (
+    ("cpu_seconds", "vswitchds", lambda cost: cost.vswitchd_s),
+    ("sender_cpu_seconds", "sender's", lambda cost: cost.sender_s),
+    ("receiver_cpu_seconds", "receiver's", lambda cost: cost.receiver_s),
+    ("softirq_cpu_seconds", "softirqs", lambda cost: cost.softirq_s),
+    ("machine_cpu_seconds", "machine", lambda cost: cost.machine_s),
 )
+_COST_DIGITS = 3
+_RATIO_DIGITS = 4
+_WIDTH_MAX = 1000
 
 
-def _median_gbps(run: Run, arm: str) -> float:
-    return median(sample.gbps for sample in run.of(arm))
+def _values(run: Run, arm: str, case: Case, metric: Metric) -> list[float]:
+    index = run.benchmark.metrics.index(metric)
+    return [sample.reading.values[index] for sample in run.of(arm, case)]
+
+
+def _rounded(value: float, digits: int) -> float | int:
+    return round(value, digits) if digits else round(value)
+
+
+def _per_unit(run: Run, sample: Sample, of: Callable[[Cost], float]) -> float:
+    return of(sample.cost) / (sample.reading.work / run.benchmark.work.size)
 
 
 def ratios(run: Run) -> dict[str, float]:
-    """Return the median throughput of each other arm over that of the reference, as {"vxlan/none": 0.2}."""
-    base = reference(run.arms)
-    below = _median_gbps(run, base)
-    return {f"{arm}/{base}": round(_median_gbps(run, arm) / below, 4) for arm in run.arms if arm != base}
+    """Return medians of arms over those of others, as {"vxlan/none": 0.2}, or {"vxlan/none@64 B": 0.2} where there are cases."""
+    found = {}
+    for case in run.benchmark.cases:
+        below_of = {arm: median(_values(run, arm, case, run.benchmark.metrics[0])) for arm in run.arms}
+        for above, below in comparisons(run.arms):
+            key = f"{above}/{below}" + (f"@{case.label}" if case.label else "")
+            found[key] = round(below_of[above] / below_of[below], _RATIO_DIGITS) if below_of[below] else 0.0
+    return found
 
 
 def as_json(run: Run) -> dict[str, Any]:
@@ -40,77 +57,125 @@ def as_json(run: Run) -> dict[str, Any]:
     return {
         "wire": run.wire,
         "rounds": run.rounds,
-        "arms": [_arm(run, arm) for arm in run.arms],
+        "arms": [_arm(run, arm, case) for case in run.benchmark.cases for arm in run.arms],
         "ratios": ratios(run),
         "seconds": run.seconds,
         "conditions": run.conditions,
     }
 
 
-def _arm(run: Run, arm: str) -> dict[str, Any]:
-    samples = run.of(arm)
-    return {
-        "arm": arm,
-        "gbps": [round(sample.gbps, 4) for sample in samples],
-        "median_gbps": round(_median_gbps(run, arm), 4),
-        "retransmits": [sample.retransmits for sample in samples],
-        "cpu_seconds_per_gb": round(median(sample.cpu_seconds_per_gb for sample in samples), 3),
-    }
+def _arm(run: Run, arm: str, case: Case) -> dict[str, Any]:
+    plain: dict[str, Any] = {"arm": arm, **case.fields}
+    for metric in run.benchmark.metrics:
+        values = _values(run, arm, case, metric)
+        plain[metric.key] = [_rounded(value, metric.digits[0]) for value in values]
+        plain[f"median_{metric.key}"] = _rounded(median(values), metric.digits[0])
+    for key, _heading, of in _COSTS:
+        plain[f"{key}_per_{run.benchmark.work.unit}"] = round(
+            median(_per_unit(run, sample, of) for sample in run.of(arm, case)), _COST_DIGITS
+        )
+    return plain
+
+
+def show(run: Run) -> None:
+    """Print the result as a table, never cut or folded: what is printed may be piped into a file."""
+    console, shown = Console(), table(run)
+    console.width = max(console.width, console.measure(shown, options=console.options.update(width=_WIDTH_MAX)).maximum)
+    console.print(shown)
 
 
 def table(run: Run) -> Table:
     """Return the result as a table: medians, and the spread of the rounds."""
-    base = reference(run.arms)
+    benchmark, base = run.benchmark, reference(run.arms)
+    first = benchmark.metrics[0]
     shown = Table(
         box=box.SIMPLE_HEAD,
-        title=f"TCP, one flow, wire {run.wire}, {run.rounds} rounds of {run.seconds} s",
+        title=f"{benchmark.title}, wire {run.wire}, {run.rounds} rounds of {run.seconds} s; CPU s/{benchmark.work.unit.replace('_', ' ')}",
         caption=", ".join(f"{key} {value}" for key, value in run.conditions.items()),
     )
-    for heading in ("arm", "Gbit/s", "spread", f"of {base}", "retransmits", "CPU s/GB"):
-        shown.add_column(heading, justify="left" if heading == "arm" else "right")
+    headings = [first.heading, "spread", f"of {base}", *(metric.heading for metric in benchmark.metrics[1:])]
+    shown.add_column("arm", no_wrap=True)
+    for heading in headings + [heading for _key, heading, _of in _COSTS]:
+        shown.add_column(heading, justify="right", no_wrap=True)
     found = ratios(run)
-    for arm in run.arms:
-        one = _arm(run, arm)
-        shown.add_row(
-            arm,
-            f"{one['median_gbps']:.2f}",
-            f"{min(one['gbps']):.2f} – {max(one['gbps']):.2f}",
-            f"{found.get(f'{arm}/{base}', 1.0):.2f}",
-            str(round(median(one["retransmits"]))),
-            f"{one['cpu_seconds_per_gb']:.2f}",
-        )
+    for case in benchmark.cases:
+        if case.label:
+            shown.add_section()
+        for arm in run.arms:
+            shown.add_row(f"{arm} {case.label}".strip(), *_cells(run, arm, case, base, found))
     return shown
 
 
+def _cells(run: Run, arm: str, case: Case, base: str, found: dict[str, float]) -> list[str]:
+    first, *others = run.benchmark.metrics
+    values, digits = _values(run, arm, case, first), first.digits[1]
+    key = f"{arm}/{base}" + (f"@{case.label}" if case.label else "")
+    return [
+        f"{median(values):.{digits}f}",
+        f"{min(values):.{digits}f} – {max(values):.{digits}f}",
+        f"{found.get(key, 1.0):.2f}",
+        *(f"{median(_values(run, arm, case, metric)):.{metric.digits[1]}f}" for metric in others),
+        *(f"{median(_per_unit(run, sample, of) for sample in run.of(arm, case)):.2f}" for _key, _heading, of in _COSTS),
+    ]
+
+
 def write_csv(run: Run, path: Path) -> None:
-    """Write every sample, a row each."""
+    """Write every sample, a row each; units stand in the names of the columns."""
+    benchmark = run.benchmark
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        for one in run.samples:
-            measured = (
-                f"{one.gbps:.6f}",
-                one.retransmits,
-                one.moved_bytes,
-                f"{one.cpu_seconds:.2f}",
-                f"{one.duration_s:.3f}",
+        writer.writerow(
+            (
+                "wire",
+                "round",
+                "arm",
+                *benchmark.cases[0].fields,
+                *(metric.column for metric in benchmark.metrics),
+                benchmark.work.column,
+                "vswitchd_cpu_seconds",
+                "sender_vswitchd_cpu_seconds",
+                "receiver_vswitchd_cpu_seconds",
+                "softirq_cpu_seconds",
+                "machine_cpu_seconds",
+                "duration_s",
             )
-            writer.writerow((run.wire, one.round, one.arm, *measured))
+        )
+        for one in run.samples:
+            values = zip(one.reading.values, benchmark.metrics, strict=True)
+            writer.writerow(
+                (
+                    run.wire,
+                    one.round,
+                    one.arm,
+                    *one.case.fields.values(),
+                    *(f"{value:.6f}" if metric.digits[0] else round(value) for value, metric in values),
+                    round(one.reading.work),
+                    *(f"{of(one.cost):.2f}" for _key, _heading, of in _COSTS),
+                    f"{one.reading.duration_s:.3f}",
+                )
+            )
 
 
 def write_plots(run: Run, stem: Path) -> list[Path]:
-    """Write a bar per arm (median) with its samples, as SVG and PNG; return the files."""
+    """Write a bar per arm (median) with its samples, a panel per case, as SVG and PNG; return the files."""
     import matplotlib
 
     matplotlib.use("Agg")  # no display
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(1.2 + 1.3 * len(run.arms), 4), layout="constrained")
-    axes.bar(run.arms, [_median_gbps(run, arm) for arm in run.arms], color="#9ecae1", label="median")
-    names = [sample.arm for sample in run.samples]
-    axes.scatter(names, [sample.gbps for sample in run.samples], color="#08519c", s=14, zorder=3, label="rounds")
-    axes.set(ylabel="TCP payload, Gbit/s", title=f"One TCP flow, wire {run.wire}", ylim=(0, None))
-    axes.legend(frameon=False)
+    cases, first = run.benchmark.cases, run.benchmark.metrics[0]
+    figure, panels = pyplot.subplots(
+        1, len(cases), figsize=(2 + 4 * len(cases), 1.2 + 0.35 * len(run.arms)), sharey=True, squeeze=False, layout="constrained"
+    )
+    for axes, case in zip(panels[0], cases, strict=True):
+        values = {arm: _values(run, arm, case, first) for arm in run.arms}
+        axes.barh(run.arms, [median(values[arm]) for arm in run.arms], color="#9ecae1", label="median")
+        dots = [(value, arm) for arm in run.arms for value in values[arm]]
+        axes.scatter(*zip(*dots, strict=True), color="#08519c", s=14, zorder=3, label="rounds")
+        axes.set(xlabel=first.heading, title=case.label, xlim=(0, None))
+    panels[0][0].invert_yaxis()  # the first arm on top
+    panels[0][0].legend(frameon=False)
+    figure.suptitle(f"{run.benchmark.title}, wire {run.wire}")
     files = [stem.with_suffix(suffix) for suffix in (".svg", ".png")]
     for file in files:
         figure.savefig(file, dpi=150)

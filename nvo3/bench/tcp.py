@@ -1,51 +1,28 @@
-"""A run: every arm in every round, so that what changes on the machine meanwhile meets all arms alike."""
+"""The benchmark `tcp`: one TCP flow by iperf3(1), as fast as it goes."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from nvo3.bench import tool
+from nvo3.bench.bed import Bed
+from nvo3.bench.benchmark import GIGABYTE, Benchmark, Case, Metric, Reading
+from nvo3.lab.errors import LabError
 
-from nvo3.bench import machine, measure
-from nvo3.bench.arm import Arm
-from nvo3.bench.bed import BEDS, OverlayBed
-from nvo3.bench.measure import Sample
-from nvo3.lab.progress import Say
-from nvo3.lab.topology import Wire
+_BITS_PER_GBIT = 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A finished run.  arms: names in the order given.  conditions: what it ran on."""
-
-    wire: Wire
-    rounds: int
-    seconds: int
-    arms: tuple[str, ...]
-    samples: tuple[Sample, ...]
-    conditions: dict[str, str]
-
-    def of(self, arm: str) -> list[Sample]:
-        """Return the samples of an arm, by round."""
-        return [sample for sample in self.samples if sample.arm == arm]
+def _measure(bed: Bed, case: Case, seconds: int) -> Reading:
+    end = tool.iperf3(bed, seconds)
+    received, sent = end["sum_received"], end["sum_sent"]
+    if not received["bytes"]:
+        raise LabError("iperf3 moved no data")
+    return Reading((received["bits_per_second"] / _BITS_PER_GBIT, sent["retransmits"]), received["bytes"], received["seconds"])
 
 
-def run(arms: Sequence[Arm], wire: Wire, rounds: int, seconds: int, say: Say) -> Run:
-    """Measure every arm `rounds` times, `seconds` each.
-
-    Raises LabError or ApiError; no lab stays, whatever happens.
-    """
-    samples: list[Sample] = []
-    with ExitStack() as stack:
-        beds = {name: stack.enter_context(BEDS[name](wire, say)) for name in dict.fromkeys(arm.bed for arm in arms)}
-        conditions = machine.describe() | {key: value for bed in beds.values() for key, value in bed.description.items()}
-        for number in range(1, rounds + 1):
-            for arm in arms:
-                samples.append(_sample(beds[arm.bed], arm, number, seconds, say, f"round {number} of {rounds}"))
-    return Run(wire, rounds, seconds, tuple(arm.name for arm in arms), tuple(samples), conditions)
-
-
-def _sample(bed: OverlayBed, arm: Arm, number: int, seconds: int, say: Say, where: str) -> Sample:
-    say(f"{where}: {arm.name}")
-    arm.prepare(bed)
-    sample = measure.tcp(bed, arm.name, number, seconds)
-    say(f"{where}: {arm.name}: {sample.gbps:.2f} Gbit/s")
-    return sample
+TCP = Benchmark(
+    name="tcp",
+    title="TCP, one flow",
+    metrics=(
+        Metric("gbps", "throughput_gbps", "Gbit/s", (4, 2)),
+        Metric("retransmits", "retransmits_segments", "retransmits", (0, 0)),
+    ),
+    work=GIGABYTE,
+    measure=_measure,
+)

@@ -32,15 +32,17 @@ TUN = Path("/dev/net/tun")
 class Lab:
     """A lab, up or not.
 
-    instance: its name on this machine, the checkout's by default.  say: told what is being done.
+    instance: its name on this machine, the checkout's by default.  say: told what is being done.  ovs_prefix: of an Open
+    vSwitch other than the one that the launcher prepared.
     Methods raise LabError, ConfigError and ApiError, each a line for the user.
     """
 
-    def __init__(self, instance: str | None = None, *, say: Say = quiet, run_root: Path = RUN_ROOT) -> None:
+    def __init__(self, instance: str | None = None, *, say: Say = quiet, run_root: Path = RUN_ROOT, ovs_prefix: str = "") -> None:
         name = check_instance(instance) if instance else instance_of(_CHECKOUT)
         self.names = Names(name, run_root)
         self.journal = Journal(self.names.journal_file)
         self._say = say
+        self._ovs_prefix = ovs_prefix
 
     # Up and down.
 
@@ -205,7 +207,7 @@ class Lab:
         return self._site().switch(hypervisor)
 
     def _site(self) -> build.Site:
-        return build.Site(self.names, self.journal, ovs.Binaries.find())
+        return build.Site(self.names, self.journal, ovs.Binaries.find(self._ovs_prefix))
 
     # Inside its namespaces.
 

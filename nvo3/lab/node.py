@@ -29,7 +29,7 @@ UNDERLAY_MTU = 1500
 UNDERLAY_SUBNET = IPv4Network("192.0.2.0/24")  # RFC 5737: documentation
 
 # A hypervisor's own stack takes no part in what OVS forwards; addresses on its bridges and its management NIC only.
-_HYPERVISOR_SYSCTLS = {
+HYPERVISOR_SYSCTLS = {
     "ipv6/conf/all/disable_ipv6": "1",
     "ipv6/conf/default/disable_ipv6": "1",
     "ipv4/conf/all/rp_filter": "0",
@@ -90,7 +90,7 @@ def connect_underlay(names: Names, hypervisors: Sequence[str]) -> None:
 
 def prepare_hypervisor(space: str, place: Place, index: int) -> None:
     """Configure a hypervisor's NICs, once they exist and before OVS takes them."""
-    system.set_sysctls(space, _HYPERVISOR_SYSCTLS)
+    system.set_sysctls(space, HYPERVISOR_SYSCTLS)
     system.ip(
         [
             f"address add {place.management_address(index)}/{place.prefix_length} dev {_MANAGEMENT_NIC}",

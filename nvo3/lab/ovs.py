@@ -40,9 +40,12 @@ class Binaries:
     schema: Path
 
     @classmethod
-    def find(cls) -> "Binaries":
-        """Find the programs by $NVO3_OVS, else by $PATH.  Raises LabError, with the remedy, if there are none."""
-        prefix = os.environ.get(ENVIRONMENT, "")
+    def find(cls, prefix: str = "") -> "Binaries":
+        """Find the programs by a prefix, by $NVO3_OVS where none is given, else by $PATH.
+
+        Raises LabError, with the remedy, if there are none.
+        """
+        prefix = prefix or os.environ.get(ENVIRONMENT, "")
         own = [f"{prefix}/bin", f"{prefix}/sbin"] if prefix else []
         path = os.pathsep.join([*own, os.environ.get("PATH", "")])
         for program in (OVSDB_SERVER, VSWITCHD, "ovsdb-tool", "ovs-vsctl"):

@@ -23,15 +23,18 @@ _GUEST_SYSCTLS = {
 }
 
 
-def create_guest(names: Names, guest: Guest) -> None:
-    """Make a guest's vNIC, configured; its namespace exists."""
+def create_guest(names: Names, guest: Guest, bridge: str = "") -> None:
+    """Make a guest's vNIC, configured; its namespace exists.  bridge: as `attach` has it."""
     system.set_sysctls(names.netns(guest.name), _GUEST_SYSCTLS)
-    attach(names, guest, guest.hypervisor, VNIC)
+    attach(names, guest, guest.hypervisor, VNIC, bridge)
     system.ip([f"link set {VNIC} up", *_address_commands(guest, VNIC)], names.netns(guest.name))
 
 
-def attach(names: Names, guest: Guest, hypervisor: str, vnic: str) -> None:
-    """Join a guest to a hypervisor by a new vNIC, down on the guest's side."""
+def attach(names: Names, guest: Guest, hypervisor: str, vnic: str, bridge: str = "") -> None:
+    """Join a guest to a hypervisor by a new vNIC, down on the guest's side.
+
+    bridge: of the kernel, which takes the vNIC in place of Open vSwitch.
+    """
     outer, space = guest_interface(guest.name), names.netns(hypervisor)
     system.ip(
         [
@@ -39,6 +42,9 @@ def attach(names: Names, guest: Guest, hypervisor: str, vnic: str) -> None:
             f" peer name {vnic} mtu {guest.mtu} address {guest.mac} netns {names.netns(guest.name)}"
         ]
     )
+    if bridge:
+        system.ip([f"link set {outer} master {bridge} up"], space)
+        return
     silence(space, [outer])
     system.ip([f"link set {outer} arp off up"], space)
 

@@ -1,51 +1,122 @@
 """A short benchmark, whole: its output, and that nothing of it stays."""
 
+import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from nvo3.bench.bed import instance
+from nvo3.bench.bed import instances
 from nvo3.lab import Lab, system
 from tests.netns.support import cli_env, leftovers
 
 pytestmark = pytest.mark.netns
 
 
+_NET_CORE = "/proc/sys/net/core"
+_BUILD_S = 600  # the first run on a machine builds stock Open vSwitch
+
+
+def _sizes() -> list[str]:
+    """Return the sizes that the machine gives socket buffers."""
+    return [Path(_NET_CORE, name).read_text().strip() for name in ("rmem_default", "wmem_default")]
+
+
+def _settled_sizes() -> list[str]:
+    """Return them when no benchmark of this machine has changed them for a while."""
+    with _opened(_NET_CORE) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return _sizes()
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _leftovers() -> list[str]:
+    return [found for name in instances() for found in leftovers(Lab(name))]
+
+
 def _argv(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", "from nvo3.bench.command import app; app()", "tcp", *arguments]
+    return [sys.executable, "-c", "from nvo3.bench.command import app; app()", *arguments]
 
 
-def test_bench_tcp_measures_and_cleans_up(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    done = subprocess.run(
-        _argv("--arms", "none,vxlan", "--rounds", "1", "--seconds", "1", "--json", "--out", str(out)),
-        env=cli_env(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def _measured(*arguments: str) -> dict[str, Any]:
+    """Run a benchmark of a round of a second; return what it prints."""
+    argv = _argv(*arguments, "--rounds", "1", "--seconds", "1", "--json")
+    done = subprocess.run(argv, env=cli_env(), capture_output=True, text=True, timeout=_BUILD_S, check=False)
     assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def _assert_costs(arm: dict[str, Any], unit: str) -> None:
+    """Each side's switch has its share of the machine's CPU time; where the kernel switches it has none."""
+    sender, receiver, both, softirq, machine = (
+        arm[f"{key}_per_{unit}"]
+        for key in ("sender_cpu_seconds", "receiver_cpu_seconds", "cpu_seconds", "softirq_cpu_seconds", "machine_cpu_seconds")
+    )
+    if arm["arm"].startswith("kernel-"):
+        assert sender == receiver == both == 0
+    else:
+        assert 0 < sender < both and 0 < receiver < both
+    assert 0 < softirq < machine
+    assert both < machine * 1.1  # the two are counted by different clocks
+
+
+def test_bench_tcp_measures_all_kinds_of_arms_and_cleans_up(tmp_path: Path) -> None:
+    before, out = _settled_sizes(), tmp_path / "out"
+    arms = ["none", "vxlan", "stock-vxlan", "kernel-bridge", "kernel-vxlan"]
+    result = _measured("tcp", "--arms", ",".join(arms), "--out", str(out))
     assert (result["wire"], result["rounds"]) == ("tso", 1)
-    assert [arm["arm"] for arm in result["arms"]] == ["none", "vxlan"]
+    assert [arm["arm"] for arm in result["arms"]] == arms
     for arm in result["arms"]:
         assert len(arm["gbps"]) == len(arm["retransmits"]) == 1
         assert arm["median_gbps"] > 0.05
-        assert 0 < arm["cpu_seconds_per_gb"] < 1000
+        _assert_costs(arm, "gb")
     # Encapsulating every frame cannot be faster than not doing so: the arms really differ.
     assert 0 < result["ratios"]["vxlan/none"] < 1
+    assert result["ratios"]["vxlan/stock-vxlan"] > 0
+    # Each Open vSwitch has the socket buffers that the run is about; those of the machine are as they were.
+    assert result["conditions"]["stock_socket_rcvbuf_bytes"] == result["conditions"]["stock_socket_sndbuf_bytes"] == str(8 << 20)
+    assert "16777216" in result["conditions"]["socket_rcvbuf_bytes"].split("/")
+    assert _settled_sizes() == before
     assert sorted(path.name for path in out.iterdir()) == ["tcp-tso.csv", "tcp-tso.json", "tcp-tso.png", "tcp-tso.svg"]
-    assert leftovers(Lab(instance())) == []
+    assert _leftovers() == []
+
+
+def test_socket_buffers_are_put_back_if_the_benchmark_is_killed() -> None:
+    before = _settled_sizes()
+    program = "from nvo3.bench.buffers import default_size\nwith default_size(3): print('set', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", program], env=cli_env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "set\n"
+        assert _sizes() == [str(3 << 20)] * 2
+        one.kill()
+    assert _settled_sizes() == before
 
 
 def test_bench_tcp_interrupted_leaves_nothing() -> None:
-    process = subprocess.Popen(_argv("--seconds", "60"), env=cli_env(), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        _argv("tcp", "--arms", "none,stock-none,kernel-vxlan", "--seconds", "60"),
+        env=cli_env(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if "round 1 of 3" in line:
@@ -56,7 +127,7 @@ def test_bench_tcp_interrupted_leaves_nothing() -> None:
     assert process.wait(30) == 130, messages
     assert time.monotonic() - started < 20
     assert "Traceback" not in messages
-    assert system.wait_until(lambda: not leftovers(Lab(instance())), 1)
+    assert system.wait_until(lambda: not _leftovers(), 1)
 
 
 @pytest.mark.parametrize(
@@ -66,9 +137,10 @@ def test_bench_tcp_interrupted_leaves_nothing() -> None:
         (("--wire", "fast"), "--wire: 'fast' is not one of tso, gso"),
         (("--rounds", "0"), "--rounds: 0 is not in 1..1000"),
         (("--seconds", "99999"), "--seconds: 99999 is not in 1..3600"),
+        (("--stock-buffers-mib", "-1"), "--stock-buffers-mib: -1 is not in 0..1024"),
     ],
 )
 def test_bench_tcp_bad_input_is_one_line(arguments: tuple[str, ...], message: str) -> None:
-    done = subprocess.run(_argv(*arguments), env=cli_env(), capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(_argv("tcp", *arguments), env=cli_env(), capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {message}") and done.stderr.count("\n") == 1
