@@ -6,6 +6,7 @@
 
 #include "be.h"
 #include "checksum.h"
+#include "ip.h"
 
 #define UDP_RECORDS_MAX (UINT16_MAX - IPV4_HEADER_SIZE - UDP_HEADER_SIZE)
 

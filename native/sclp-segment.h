@@ -19,13 +19,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ip.h"
 #include "sclp.h"
 #include "segment.h"
 
-/* Headers of a packet up to its first slice. */
-#define SCLP_NATIVE_SIZE (IPV4_HEADER_SIZE + SCLP_HEADER_SIZE)
-#define SCLP_UDP_SIZE (IPV4_HEADER_SIZE + UDP_HEADER_SIZE + SCLP_HEADER_SIZE)
+/* Headers of a packet up to its first slice; IPv4 without options. */
+#define SCLP_NATIVE_SIZE (20 + SCLP_HEADER_SIZE)
+#define SCLP_UDP_SIZE (20 + 8 + SCLP_HEADER_SIZE)
 
 /* Datagrams that Linux takes as one super-packet (UDP_MAX_SEGMENTS, 6.9 and
  * before; later ones take 128). */

@@ -46,7 +46,7 @@ struct segment_outer {
 };
 
 /* Writes the IPv4 header of the packet with segment 'index', IP 'protocol' and
- * 'length' bytes of IP payload, as IPV4_HEADER_SIZE bytes to 'ip'. */
+ * 'length' bytes of IP payload, as STT_IPV4_HEADER_SIZE bytes to 'ip'. */
 void segment_put_ipv4(void *ip, const struct segment_outer *outer,
                       uint8_t protocol, size_t index, size_t length);
 
