@@ -12,7 +12,8 @@ PortState = Literal["unbound", "pending", "up"]
 class HypervisorStatus:
     """connected: its database and its OpenFlow connection are both up.  encapsulations: what its OVS offers, best first.
 
-    n_flows: on its bridge, ours.  n_ports: bound there.  underlay_mtu: of br-phy, in bytes of IP.  detail: one line, where something is wrong.
+    n_flows: on its bridge, ours.  n_ports: bound there.  underlay_mtu: of br-phy, in bytes of IP.  detail: one line, where
+    something is wrong.
     """
 
     state: HypervisorState

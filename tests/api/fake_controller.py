@@ -45,7 +45,9 @@ class FakePlane:
             return HypervisorStatus("connecting", False, dpid_of(hypervisor), None, (), 0, "no answer from it")
         vtep_ip = IPv4Address("192.0.2.1")
         n_ports = 2 if name.startswith("busy") else 0
-        return HypervisorStatus("connected", True, dpid_of(hypervisor), vtep_ip, ("geneve", "vxlan"), 12, n_ports=n_ports, underlay_mtu=1500)
+        return HypervisorStatus(
+            "connected", True, dpid_of(hypervisor), vtep_ip, ("geneve", "vxlan"), 12, n_ports=n_ports, underlay_mtu=1500
+        )
 
     def network_status(self, network: UUID) -> NetworkStatus:
         if self._northbound.view.networks[network].name == "broken":

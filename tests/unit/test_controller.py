@@ -235,7 +235,9 @@ def test_stt_carries_vni_ingress_port_and_version_of_the_network() -> None:
         (9000, (None, None), "vxlan"),
     ],
 )
-def test_auto_takes_the_first_encapsulation_that_carries_the_networks_mtu(mtu: int, underlay_mtus: tuple[int | None, ...], used: str) -> None:
+def test_auto_takes_the_first_encapsulation_that_carries_the_networks_mtu(
+    mtu: int, underlay_mtus: tuple[int | None, ...], used: str
+) -> None:
     tunnels = (("stt", 65004), ("geneve", 65002), ("vxlan", 65001))
     system = System(tunnels=tunnels)
     port_a, port_b = system.port(1), system.port(2)
