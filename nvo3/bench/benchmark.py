@@ -32,6 +32,7 @@ class Work:
     column: str
 
 
+BITS_PER_GBIT = 1e9
 GIGABYTE = Work("gb", 1e9, "moved_bytes")
 
 

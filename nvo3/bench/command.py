@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -12,10 +12,12 @@ from typing import Annotated
 import typer
 
 from nvo3.bench import arm as arms_
-from nvo3.bench import report
+from nvo3.bench import report, udp
 from nvo3.bench.arm import Arm
 from nvo3.bench.bed import STOCK, Options
 from nvo3.bench.benchmark import Benchmark
+from nvo3.bench.latency import LATENCY
+from nvo3.bench.pps import PPS
 from nvo3.bench.run import Run, run
 from nvo3.bench.tcp import TCP
 from nvo3.lab.command import Json, user_errors
@@ -58,11 +60,54 @@ def bench_tcp(
     out: Out = None,
 ) -> None:
     """One TCP flow between guests on two hypervisors, by iperf3."""
-    _bench(TCP, arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
+    _bench(lambda: TCP, arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
+
+
+@app.command("udp")
+def bench_udp(
+    arms: Arms = ARMS_DEFAULT,
+    sizes: Annotated[str, typer.Option(metavar="BYTES,...", help="Payload of the datagrams.")] = udp.SIZES_DEFAULT,
+    wire: Wire = "tso",
+    rounds: Rounds = 3,
+    seconds: Seconds = 2,
+    stock_buffers_mib: StockBuffers = _BUFFERS_DEFAULT_MIB,
+    as_json: Json = False,
+    out: Out = None,
+) -> None:
+    """Datagrams of several sizes, as fast as the sender can: what arrives and what is lost, by iperf3."""
+    _bench(lambda: udp.benchmark(udp.parse_sizes(sizes)), arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
+
+
+@app.command("pps")
+def bench_pps(
+    arms: Arms = ARMS_DEFAULT,
+    wire: Wire = "tso",
+    rounds: Rounds = 3,
+    seconds: Seconds = 4,
+    stock_buffers_mib: StockBuffers = _BUFFERS_DEFAULT_MIB,
+    as_json: Json = False,
+    out: Out = None,
+) -> None:
+    """Frames of 64 bytes, as many as the sender can: how many arrive, by iperf3."""
+    _bench(lambda: PPS, arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
+
+
+@app.command("latency")
+def bench_latency(
+    arms: Arms = ARMS_DEFAULT,
+    wire: Wire = "tso",
+    rounds: Rounds = 3,
+    seconds: Seconds = 2,
+    stock_buffers_mib: StockBuffers = _BUFFERS_DEFAULT_MIB,
+    as_json: Json = False,
+    out: Out = None,
+) -> None:
+    """Round trips of small messages over TCP and over UDP: percentiles, by sockperf.  Less is better."""
+    _bench(lambda: LATENCY, arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
 
 
 def _bench(
-    benchmark: Benchmark,
+    wanted: Callable[[], Benchmark],
     arms: str,
     wire: str,
     rounds: int,
@@ -72,7 +117,7 @@ def _bench(
     out: Path | None,
 ) -> None:
     with user_errors("nothing stays"), _ended_by_sigterm():
-        chosen = arms_.parse_arms(arms)
+        benchmark, chosen = wanted(), arms_.parse_arms(arms)
         if wire not in ("tso", "gso"):
             raise ConfigError("--wire", f"{wire!r} is not one of tso, gso", wire, "tso, gso")
         _check_range("--rounds", rounds, 1, _ROUNDS_MAX)

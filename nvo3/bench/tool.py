@@ -1,4 +1,4 @@
-"""Programs that measure, one part in SERVER and one in CLIENT: iperf3(1)."""
+"""Programs that measure, one part in SERVER and one in CLIENT: iperf3(1), sockperf(1)."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from nvo3.bench.bed import CLIENT, SERVER, Bed
@@ -28,7 +29,37 @@ def iperf3(bed: Bed, seconds: int, *options: str) -> dict[str, Any]:
     if "error" in result:
         raise LabError(f"iperf3: {result['error']}")
     end: dict[str, Any] = result["end"]
+    if not end["sum_received"]["bytes"]:
+        raise LabError("iperf3 moved no data")
     return end
+
+
+@dataclass(frozen=True, slots=True)
+class Datagrams:
+    """How many were sent and received, and for how long."""
+
+    n_sent: int
+    n_received: int
+    duration_s: float
+
+    @property
+    def lost_percent(self) -> float:
+        return 100 * (1 - self.n_received / self.n_sent)
+
+
+def iperf3_udp(bed: Bed, size_bytes: int, seconds: int) -> Datagrams:
+    """Send datagrams of a size from CLIENT to SERVER, as fast as iperf3 can.  Raises LabError."""
+    end = iperf3(bed, seconds, "--udp", "--bitrate", "0", "--length", str(size_bytes))
+    # Not iperf3's own count of the lost: that misses those behind the last which arrived.
+    return Datagrams(end["sum_sent"]["packets"], end["sum_received"]["bytes"] // size_bytes, end["sum_received"]["seconds"])
+
+
+def sockperf(bed: Bed, seconds: int, *options: str) -> str:
+    """Play ping-pong between CLIENT and SERVER; return what sockperf reports of it.  Raises LabError."""
+    argv = ["sockperf", "ping-pong", "--ip", bed.server_address, "--time", str(seconds), "--full-rtt", *options]
+    with _server(bed, ["sockperf", "server", *options], "to block on socket"):
+        output, messages = _run_client(bed, argv, seconds)
+    return output + messages
 
 
 @contextmanager

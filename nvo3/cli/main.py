@@ -46,7 +46,7 @@ def _development(name: str) -> Callable[[], Any]:
 # Commands that are imported when called: their loader, and their line in the help.
 _LATE: dict[str, tuple[Callable[[], Any], str]] = {
     "lab": (_group("lab", "nvo3.lab.command"), "A lab in network namespaces on this machine."),
-    "bench": (_group("bench", "nvo3.bench.command"), "Compare the throughput of encapsulations."),
+    "bench": (_group("bench", "nvo3.bench.command"), "Compare the speed of encapsulations."),
     "ovs": (_development("ovs"), "Open vSwitch as this checkout needs it."),
     "test": (_development("test"), "Run ruff, mypy and all tests."),
 }

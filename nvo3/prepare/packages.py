@@ -35,6 +35,7 @@ _RUN = {
     "ethtool": "lab: offloads",
     "kmod": "lab: tun module",
     "iperf3": "bench",
+    "sockperf": "bench latency",
     "procps": "diagnosis",
     "tcpdump": "diagnosis",
     "tshark": "diagnosis",
