@@ -348,6 +348,8 @@ stt_strip_outer(struct dp_packet *packet, const struct stt_packet *outer)
     tnl->tp_dst = htons(outer->segment.dst_port);
     dp_packet_pull(packet, offset);
     dp_packet_set_size(packet, outer->segment.length);
+    /* Nothing holds any more that was known of the layers and the padding. */
+    dp_packet_reset_offsets(packet);
 }
 
 /* Returns 'packet', or a copy that takes no more memory than it needs and that
@@ -474,8 +476,6 @@ stt_decapsulate(struct dp_packet *packet)
 
     packet->packet_type = htonl(PT_ETH);
     dp_packet_reset_offload(packet);
-    dp_packet_reset_offsets(packet);
-    dp_packet_set_l2_pad_size(packet, 0);
     packet->csum_start = packet->csum_offset = 0;
     dp_packet_set_tso_segsz(packet, 0);
     if (header.flags & STT_F_CSUM_PARTIAL) {
