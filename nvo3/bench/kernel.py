@@ -96,7 +96,7 @@ def _made(kind: str, options: Options, say: Say, uplinks: Sequence[Sequence[str]
         spaces = [names.netns(one) for one in (*HYPERVISORS.values(), *HYPERVISORS)]
         Journal(names.journal_file).record(*(Entry("netns", space) for space in spaces))
         node.create_namespaces(spaces)
-        node.connect_underlay(names, list(HYPERVISORS.values()))
+        node.connect_underlay(names, list(HYPERVISORS.values()), options.wire)
         for hypervisor, guest, uplink in zip(HYPERVISORS.values(), guests, uplinks, strict=True):
             space = names.netns(hypervisor)
             system.set_sysctls(space, _SYSCTLS)

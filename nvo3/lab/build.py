@@ -88,7 +88,7 @@ def _connect(site: Site, record: Record) -> None:
     site.journal.record(Entry("link", names.management_link), *(Entry("netns", space) for space in spaces))
     node.create_namespaces(spaces)
     node.connect_management(names, record.place, topology.hypervisors)
-    node.connect_underlay(names, topology.hypervisors)
+    node.connect_underlay(names, topology.hypervisors, record.wire)
 
 
 def start_controller(site: Site, place: Place) -> Process:

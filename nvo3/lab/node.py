@@ -72,7 +72,7 @@ def connect_management(names: Names, place: Place, hypervisors: Sequence[str]) -
     )
 
 
-def connect_underlay(names: Names, hypervisors: Sequence[str]) -> None:
+def connect_underlay(names: Names, hypervisors: Sequence[str], wire: Wire) -> None:
     """Join the hypervisors' NICs: two by a cable (the shortest path, for benchmarks), any other number by a bridge."""
     spaces = [names.netns(name) for name in hypervisors]
     mtu = f"mtu {UNDERLAY_MTU}"
@@ -86,6 +86,8 @@ def connect_underlay(names: Names, hypervisors: Sequence[str]) -> None:
     )
     system.set_sysctls(fabric, {"ipv6/conf/all/disable_ipv6": "1"})
     system.ip(["link set br0 up", *(f"link set h{index} master br0 up" for index in range(len(spaces)))], fabric)
+    for index in range(len(spaces)):
+        _set_tso(fabric, f"h{index}", wire == "tso")  # a veth does GRO only on what a peer without TSO sends
 
 
 def prepare_hypervisor(space: str, place: Place, index: int) -> None:
@@ -124,10 +126,15 @@ def set_wire(space: str, wire: Wire) -> None:
     by itself and sends each segment by itself, which no GRO puts together again.  So OVS must open the NIC as on the tso wire: call this
     with "tso" before ovs-vswitchd starts and with the lab's wire after.
     """
-    state = "on" if wire == "tso" else "off"
+    _set_tso(space, NIC, wire == "tso")
+    if wire == "gso":
+        system.run_in(space, ["ethtool", "-K", NIC, "gro", "on"])
+
+
+def _set_tso(space: str, interface: str, on: bool) -> None:
     features = ("tx-tcp-segmentation", "tx-tcp6-segmentation", "tx-tcp-ecn-segmentation", "tx-udp-segmentation")
-    gro = ("gro", "on") if wire == "gso" else ()
-    system.run_in(space, ["ethtool", "-K", NIC, *(word for name in features for word in (name, state)), *gro])
+    state = "on" if on else "off"
+    system.run_in(space, ["ethtool", "-K", interface, *(word for name in features for word in (name, state))])
 
 
 def address_underlay(space: str, index: int) -> None:
