@@ -1,4 +1,4 @@
-"""An underlay that tests have in hand: a cable that harms packets (`lossy.c`).
+"""An underlay that tests have in hand: a cable that harms packets (`lossy.c`), and a host on it that is nobody's hypervisor.
 
 The underlay of a lab of three hypervisors is a bridge in a namespace of its own.  The third carries no guest; the lab does not know what is
 done to its bridge.
@@ -20,6 +20,7 @@ from nvo3.lab.topology import Topology, parse
 
 _HERE = Path(__file__).resolve().parent
 _CABLE = ("h0", "h1")  # the bridge's ends of the NICs of hv1 and hv2
+_STRANGER = "x0"
 
 # Guest <network>1 is at hv1, <network>2 at hv2; what they send takes one segment, seven, forty-two at the most.
 _TOPOLOGY = """
@@ -113,6 +114,29 @@ def _missed(space: str) -> list[int]:
     """Return how many packets found no room at the other end of the cable's links."""
     paths = [f"/sys/class/net/{port}/statistics/tx_dropped" for port in _CABLE]
     return [int(text) for text in system.run_in(space, ["cat", *paths]).split()]
+
+
+@contextmanager
+def add_stranger(lab: Lab) -> Iterator[str]:
+    """Put a host on the underlay; give the name of its NIC, in the underlay's namespace.
+
+    It may send with another's MAC address, as if from behind a router: the bridge does not learn from it.
+    """
+    space = lab.names.netns(UNDERLAY)
+    port = f"h{_STRANGER}"
+    system.ip(
+        [
+            f"link add {_STRANGER} mtu {node.UNDERLAY_MTU} type veth peer name {port}",
+            f"link set {port} master br0 up",
+            f"link set {port} type bridge_slave learning off",
+            f"link set {_STRANGER} arp off up",
+        ],
+        space,
+    )
+    try:
+        yield _STRANGER
+    finally:
+        system.ip([f"link delete {_STRANGER}"], space)
 
 
 def stt_counters(lab: Lab, hypervisor: str) -> dict[str, dict[str, int]]:
