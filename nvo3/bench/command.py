@@ -30,6 +30,7 @@ app = typer.Typer(no_args_is_help=True, help="Compare encapsulations with one an
 _ROUNDS_MAX = 1000
 _SECONDS_MAX = 3600
 _BUFFERS_MAX_MIB = 1024
+_RATE_MAX_MBPS = 100_000
 
 Arms = Annotated[str, typer.Option(metavar="ARM,...", help=f"`all`, or of: {', '.join(arms_.ARMS)}.")]
 Wire = Annotated[str, typer.Option(metavar="tso|gso", help="tso: NICs with segmentation offload.  gso: NICs without.")]
@@ -67,6 +68,7 @@ def bench_tcp(
 def bench_udp(
     arms: Arms = ARMS_DEFAULT,
     sizes: Annotated[str, typer.Option(metavar="BYTES,...", help="Payload of the datagrams.")] = udp.SIZES_DEFAULT,
+    rate_mbps: Annotated[int, typer.Option(help="What is sent, in Mbit/s of payload.  0: as fast as the sender can.")] = 0,
     wire: Wire = "tso",
     rounds: Rounds = 3,
     seconds: Seconds = 2,
@@ -74,8 +76,13 @@ def bench_udp(
     as_json: Json = False,
     out: Out = None,
 ) -> None:
-    """Datagrams of several sizes, as fast as the sender can: what arrives and what is lost, by iperf3."""
-    _bench(lambda: udp.benchmark(udp.parse_sizes(sizes)), arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
+    """Datagrams of several sizes: what arrives and what is lost, by iperf3."""
+
+    def wanted() -> Benchmark:
+        _check_range("--rate-mbps", rate_mbps, 0, _RATE_MAX_MBPS)
+        return udp.benchmark(udp.parse_sizes(sizes), rate_mbps)
+
+    _bench(wanted, arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
 
 
 @app.command("pps")

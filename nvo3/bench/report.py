@@ -13,7 +13,7 @@ from rich.table import Table
 from nvo3.bench.arm import comparisons, reference
 from nvo3.bench.benchmark import Case, Metric
 from nvo3.bench.cpu import Cost
-from nvo3.bench.run import Run, Sample
+from nvo3.bench.run import Run
 
 # CPU time, of whom: its key in the JSON object before `_per_<unit>`, its heading, what it is.
 _COSTS: tuple[tuple[str, str, Callable[[Cost], float]], ...] = (
@@ -37,18 +37,25 @@ def _rounded(value: float, digits: int) -> float | int:
     return round(value, digits) if digits else round(value)
 
 
-def _per_unit(run: Run, sample: Sample, of: Callable[[Cost], float]) -> float:
-    return of(sample.cost) / (sample.reading.work / run.benchmark.work.size)
+def _cost_per_unit(run: Run, arm: str, case: Case, of: Callable[[Cost], float]) -> float | None:
+    """Return the median of the rounds, None where one of them moved nothing."""
+    samples = run.of(arm, case)
+    if not all(sample.reading.work for sample in samples):
+        return None
+    return median(of(sample.cost) / (sample.reading.work / run.benchmark.work.size) for sample in samples)
 
 
-def ratios(run: Run) -> dict[str, float]:
-    """Return medians of arms over those of others, as {"vxlan/none": 0.2}, or {"vxlan/none@64 B": 0.2} where there are cases."""
-    found = {}
+def ratios(run: Run) -> dict[str, float | None]:
+    """Return medians of arms over those of others, as {"vxlan/none": 0.2}, or {"vxlan/none@64 B": 0.2} where there are cases.
+
+    None where the other moved nothing.
+    """
+    found: dict[str, float | None] = {}
     for case in run.benchmark.cases:
         below_of = {arm: median(_values(run, arm, case, run.benchmark.metrics[0])) for arm in run.arms}
         for above, below in comparisons(run.arms):
             key = f"{above}/{below}" + (f"@{case.label}" if case.label else "")
-            found[key] = round(below_of[above] / below_of[below], _RATIO_DIGITS) if below_of[below] else 0.0
+            found[key] = round(below_of[above] / below_of[below], _RATIO_DIGITS) if below_of[below] else None
     return found
 
 
@@ -71,9 +78,8 @@ def _arm(run: Run, arm: str, case: Case) -> dict[str, Any]:
         plain[metric.key] = [_rounded(value, metric.digits[0]) for value in values]
         plain[f"median_{metric.key}"] = _rounded(median(values), metric.digits[0])
     for key, _heading, of in _COSTS:
-        plain[f"{key}_per_{run.benchmark.work.unit}"] = round(
-            median(_per_unit(run, sample, of) for sample in run.of(arm, case)), _COST_DIGITS
-        )
+        cost = _cost_per_unit(run, arm, case, of)
+        plain[f"{key}_per_{run.benchmark.work.unit}"] = None if cost is None else round(cost, _COST_DIGITS)
     return plain
 
 
@@ -106,16 +112,18 @@ def table(run: Run) -> Table:
     return shown
 
 
-def _cells(run: Run, arm: str, case: Case, base: str, found: dict[str, float]) -> list[str]:
+def _cells(run: Run, arm: str, case: Case, base: str, found: dict[str, float | None]) -> list[str]:
     first, *others = run.benchmark.metrics
     values, digits = _values(run, arm, case, first), first.digits[1]
     key = f"{arm}/{base}" + (f"@{case.label}" if case.label else "")
+    costs = [_cost_per_unit(run, arm, case, of) for _key, _heading, of in _COSTS]
+    ratio = 1.0 if arm == base else found[key]
     return [
         f"{median(values):.{digits}f}",
         f"{min(values):.{digits}f} – {max(values):.{digits}f}",
-        f"{found.get(key, 1.0):.2f}",
+        "–" if ratio is None else f"{ratio:.2f}",
         *(f"{median(_values(run, arm, case, metric)):.{metric.digits[1]}f}" for metric in others),
-        *(f"{median(_per_unit(run, sample, of) for sample in run.of(arm, case)):.2f}" for _key, _heading, of in _COSTS),
+        *("–" if cost is None else f"{cost:.2f}" for cost in costs),
     ]
 
 

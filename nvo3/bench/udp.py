@@ -1,6 +1,7 @@
-"""The benchmark `udp`: datagrams of several sizes by iperf3(1), as fast as the sender can; what the switches cannot take is lost."""
+"""The benchmark `udp`: datagrams of several sizes by iperf3(1); what the switches cannot take is lost."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from nvo3.bench import tool
 from nvo3.bench.bed import Bed
@@ -12,14 +13,14 @@ _SIZE_MIN = 16  # iperf3's own header
 _SIZE_MAX = 65507  # RFC 768 over IPv4
 
 
-def benchmark(sizes: Sequence[int]) -> Benchmark:
-    """Return the benchmark for datagrams of these sizes: bytes of payload."""
+def benchmark(sizes: Sequence[int], rate_mbps: int = 0) -> Benchmark:
+    """Return the benchmark for datagrams of these sizes: bytes of payload.  rate_mbps: of payload; 0: as fast as the sender can."""
     return Benchmark(
         name="udp",
-        title="UDP as fast as the sender can",
+        title=f"UDP sent at {rate_mbps} Mbit/s" if rate_mbps else "UDP as fast as the sender can",
         metrics=(Metric("gbps", "received_gbps", "Gbit/s", (4, 3)), LOST),
         work=GIGABYTE,
-        measure=_measure,
+        measure=partial(_measure, rate_mbps),
         cases=tuple(Case(f"{size} B", {"size_bytes": size}) for size in sizes),
     )
 
@@ -39,8 +40,8 @@ def parse_sizes(text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def _measure(bed: Bed, case: Case, seconds: int) -> Reading:
+def _measure(rate_mbps: int, bed: Bed, case: Case, seconds: int) -> Reading:
     size = int(case.fields["size_bytes"])
-    found = tool.iperf3_udp(bed, size, seconds)
+    found = tool.iperf3_udp(bed, size, seconds, rate_mbps)
     moved_bytes = found.n_received * size
     return Reading((8 * moved_bytes / BITS_PER_GBIT / found.duration_s, found.lost_percent), moved_bytes, found.duration_s)

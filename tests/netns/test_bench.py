@@ -72,8 +72,7 @@ def _assert_costs(arm: dict[str, Any], unit: str) -> None:
         assert sender == receiver == both == 0
     else:
         assert 0 < sender < both and 0 < receiver < both
-    assert 0 < softirq < machine
-    assert both < machine * 1.1  # the two are counted by different clocks
+    assert 0 <= softirq < machine  # counted in ticks, of which a short sample may have none
 
 
 def test_bench_tcp_measures_all_kinds_of_arms_and_cleans_up(tmp_path: Path) -> None:
@@ -86,6 +85,8 @@ def test_bench_tcp_measures_all_kinds_of_arms_and_cleans_up(tmp_path: Path) -> N
         assert len(arm["gbps"]) == len(arm["retransmits"]) == 1
         assert arm["median_gbps"] > 0.05
         _assert_costs(arm, "gb")
+        assert arm["softirq_cpu_seconds_per_gb"] > 0
+        assert arm["cpu_seconds_per_gb"] < arm["machine_cpu_seconds_per_gb"] * 1.1  # the two are counted by different clocks
     # Encapsulating every frame cannot be faster than not doing so: the arms really differ.
     assert 0 < result["ratios"]["vxlan/none"] < 1
     assert result["ratios"]["vxlan/stock-vxlan"] > 0
@@ -98,15 +99,18 @@ def test_bench_tcp_measures_all_kinds_of_arms_and_cleans_up(tmp_path: Path) -> N
 
 
 def test_bench_udp_measures_each_size() -> None:
-    result = _measured("udp", "--arms", "none,kernel-vxlan", "--sizes", "64,8192", "--wire", "gso")
-    found = {(arm["arm"], arm["size_bytes"]): arm for arm in result["arms"]}
-    assert list(found) == [("none", 64), ("kernel-vxlan", 64), ("none", 8192), ("kernel-vxlan", 8192)]
+    result = _measured("udp", "--arms", "none,kernel-vxlan", "--sizes", "64,8192", "--rate-mbps", "4", "--wire", "gso")
+    assert [(arm["arm"], arm["size_bytes"]) for arm in result["arms"]] == [
+        ("none", 64),
+        ("kernel-vxlan", 64),
+        ("none", 8192),
+        ("kernel-vxlan", 8192),
+    ]
     assert set(result["ratios"]) == {"kernel-vxlan/none@64 B", "kernel-vxlan/none@8192 B"}
     for arm in result["arms"]:
-        assert 0 <= arm["median_lost_percent"] < 100
+        assert 0 <= arm["median_lost_percent"] < 50
+        assert 0.002 < arm["median_gbps"] < 0.006
         _assert_costs(arm, "gb")
-    for name in ("none", "kernel-vxlan"):
-        assert 0 < found[name, 64]["median_gbps"] < found[name, 8192]["median_gbps"]
 
 
 def test_bench_pps_counts_what_arrives() -> None:
@@ -173,6 +177,7 @@ def test_bench_tcp_interrupted_leaves_nothing() -> None:
         (("pps", "--rounds", "0"), "--rounds: 0 is not in 1..1000"),
         (("tcp", "--seconds", "99999"), "--seconds: 99999 is not in 1..3600"),
         (("udp", "--sizes", "15"), "--sizes: 15 is not in 16..65507"),
+        (("udp", "--rate-mbps", "-1"), "--rate-mbps: -1 is not in 0..100000"),
         (("tcp", "--stock-buffers-mib", "-1"), "--stock-buffers-mib: -1 is not in 0..1024"),
     ],
 )

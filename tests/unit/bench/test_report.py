@@ -60,6 +60,21 @@ def test_as_json_has_an_object_for_each_case_of_an_arm() -> None:
     assert plain["ratios"] == {"vxlan/none@64 B": 1.5, "vxlan/none@1 kB": 1.5}
 
 
+def test_what_moves_nothing_has_no_cost_and_no_ratio_to_it() -> None:
+    one = run("none", "vxlan")
+    nothing = [replace(each, reading=Reading((0.0, 0), 0, 4.0)) if each.arm == "none" else each for each in one.samples]
+    plain = report.as_json(replace(one, samples=tuple(nothing)))
+    assert plain["ratios"] == {"vxlan/none": None}
+    assert plain["arms"][0]["median_gbps"] == 0
+    assert plain["arms"][0]["cpu_seconds_per_gb"] is plain["arms"][0]["machine_cpu_seconds_per_gb"] is None
+    assert plain["arms"][1]["cpu_seconds_per_gb"] == 2.0
+    console = Console(record=True, width=140)
+    console.print(report.table(replace(one, samples=tuple(nothing))))
+    rows = [line.split() for line in console.export_text().splitlines() if line.split()[:1] in (["none"], ["vxlan"])]
+    assert rows[0] == ["none", "0.00", "0.00", "–", "0.00", "1.00", "0", *["–"] * 5]
+    assert rows[1][5] == "–"
+
+
 def test_ratios_are_of_medians_to_none_wherever_it_stands() -> None:
     assert report.ratios(run("none", "vxlan")) == {"vxlan/none": 1.5}
     assert report.ratios(run("vxlan", "none", "gre")) == {"vxlan/none": 0.6667, "gre/none": 1.3333}
