@@ -4,12 +4,13 @@
         venv/KEY/                 the Python environment
         ovs/VERSION-KEY/          an installed Open vSwitch
         ovs-tree/VERSION-KEY/     the tree that it was built in, for its tests
-    source/                   the Open vSwitch source package
+        source/                   the Open vSwitch source package
         lock/NAME.lock            one per item that is being made
         log/TIME-PID.log          full output of the tools
 
 An item is made in a sibling `KEY.tmp` and renamed into place, so what has its final name is complete.  Whoever makes an
-item holds the lock KIND-KEY: a `KEY.tmp*` whose lock is free belongs to a run that crashed.
+item holds the lock KIND-KEY: a `KEY.tmp*` whose lock is free belongs to a run that crashed.  Old builds of Open vSwitch go when a new
+one comes: the time of a directory is when it was last used.
 """
 
 import contextlib
@@ -121,6 +122,20 @@ def discard_leftovers(kind: str, key: str) -> None:
         with contextlib.suppress(OSError), (directory("lock") / f"{kind}-{other}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def used(item: Path) -> None:
+    """Note that an item is in use."""
+    with contextlib.suppress(OSError):  # another user's: that user's `discard_unused` goes by what that user did
+        os.utime(item)
+
+
+def discard_unused(kind: str, keep: int, unused_s: float) -> None:
+    """Remove the items of a kind that nobody used for some time, but for the `keep` that were used last."""
+    finished = [path for path in directory(kind).iterdir() if ".tmp" not in path.name]
+    for item in sorted(finished, key=lambda path: path.stat().st_mtime, reverse=True)[keep:]:
+        if time.time() - item.stat().st_mtime > unused_s:
+            shutil.rmtree(item, ignore_errors=True)
 
 
 def publish(made: Path, final: Path, key: str) -> None:

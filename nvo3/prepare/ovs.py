@@ -23,6 +23,8 @@ from nvo3.prepare.progress import Progress
 STEPS = 3
 SPACE_BYTES = 1_000_000_000  # 300 MB of build tree, 120 MB installed, 100 MB of sources and lists, and patches that add to it
 TREES = "ovs-tree"
+KEPT = 4  # builds that stay however old they are: patched and stock of two checkouts
+UNUSED_S = 7 * 24 * 3600.0  # a lab may run from a build for longer than anybody asks for that build
 BUILD_INFO = "nvo3-build.json"
 # Symbols for perf.  What configure would decide by the libraries that it finds is decided here: builds do not differ.
 _FLAGS = ("--enable-ssl", "--enable-libcapng", "--disable-afxdp", "CFLAGS=-O2 -g")
@@ -83,6 +85,7 @@ def ensure_ovs(progress: Progress | None = None, stock: bool = False, force: boo
     Raises PrepareError: no source, no compiler, a patch that does not apply, no space.
     """
     if not force and (prefix := _finished(stock, keep_tree)):
+        _note_use(prefix)
         return prefix
     distribution.codename()
     key = _key(stock)
@@ -94,6 +97,11 @@ def ensure_ovs(progress: Progress | None = None, stock: bool = False, force: boo
             raise PrepareError(f"the build needs Debian packages: run 'sudo apt-get install {' '.join(absent)}'")
         cache.require_space(SPACE_BYTES, "building Open vSwitch")
         return _Build(key, stock, keep_tree, progress, lock).run(replace=force)
+
+
+def _note_use(prefix: Path) -> None:
+    cache.used(prefix)
+    cache.used(prefix.parent.parent / TREES / prefix.name)
 
 
 class _Build:
@@ -137,6 +145,9 @@ class _Build:
         if replace or not final.exists():
             cache.publish(made, final, self._key)
         shutil.rmtree(self._work, ignore_errors=True)
+        _note_use(final)
+        for kind in ("ovs", TREES):
+            cache.discard_unused(kind, KEPT, UNUSED_S)
         return final
 
     def _configure(self, tree: Path, prefix: Path) -> None:

@@ -1,4 +1,5 @@
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,15 @@ def test_wait_note_repeats_only_with_time(progress: Display) -> None:
         progress.now = now
         progress.wait_note("waiting for process 1")
     assert progress.lines == ["waiting for process 1", "waiting for process 1, 5.5 s"]
+
+
+def test_what_nobody_used_for_long_goes_but_for_the_newest(cache: Path) -> None:
+    items = [nvo3_cache.directory("ovs", f"3.5.0-{n}") for n in range(5)]
+    unfinished = nvo3_cache.directory("ovs", "5.tmp")
+    for age, item in enumerate([*items, unfinished]):
+        os.utime(item, (time.time() - 1000 * age,) * 2)
+    nvo3_cache.used(items[4])
+    nvo3_cache.discard_unused("ovs", keep=2, unused_s=1500)
+    # 4 and 0 are the newest, 1 is not old enough.
+    assert [item.exists() for item in items] == [True, True, False, False, True]
+    assert unfinished.exists()
