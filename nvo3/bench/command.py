@@ -50,18 +50,25 @@ def bench() -> None:
     """Arms take turns within each round, on labs of their own.  docs/benchmark.md says what the figures mean."""
 
 
-@app.command("tcp")
-def bench_tcp(
-    arms: Arms = ARMS_DEFAULT,
-    wire: Wire = "tso",
-    rounds: Rounds = 3,
-    seconds: Seconds = 4,
-    stock_buffers_mib: StockBuffers = _BUFFERS_DEFAULT_MIB,
-    as_json: Json = False,
-    out: Out = None,
-) -> None:
-    """One TCP flow between guests on two hypervisors, by iperf3."""
-    _bench(lambda: TCP, arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
+def _add(benchmark: Benchmark, summary: str) -> None:
+    """Add the command of a benchmark that has no options of its own."""
+
+    @app.command(benchmark.name, help=summary)
+    def command(
+        arms: Arms = ARMS_DEFAULT,
+        wire: Wire = "tso",
+        rounds: Rounds = 3,
+        seconds: Seconds = 4,
+        stock_buffers_mib: StockBuffers = _BUFFERS_DEFAULT_MIB,
+        as_json: Json = False,
+        out: Out = None,
+    ) -> None:
+        _bench(lambda: benchmark, arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
+
+
+_add(TCP, "One TCP flow between guests on two hypervisors, by iperf3.")
+_add(PPS, "Frames of 64 bytes, as many as the sender can: how many arrive, by iperf3.")
+_add(LATENCY, "Round trips of small messages over TCP and over UDP: percentiles, by sockperf.  Less is better.")
 
 
 @app.command("udp")
@@ -83,34 +90,6 @@ def bench_udp(
         return udp.benchmark(udp.parse_sizes(sizes), rate_mbps)
 
     _bench(wanted, arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
-
-
-@app.command("pps")
-def bench_pps(
-    arms: Arms = ARMS_DEFAULT,
-    wire: Wire = "tso",
-    rounds: Rounds = 3,
-    seconds: Seconds = 4,
-    stock_buffers_mib: StockBuffers = _BUFFERS_DEFAULT_MIB,
-    as_json: Json = False,
-    out: Out = None,
-) -> None:
-    """Frames of 64 bytes, as many as the sender can: how many arrive, by iperf3."""
-    _bench(lambda: PPS, arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
-
-
-@app.command("latency")
-def bench_latency(
-    arms: Arms = ARMS_DEFAULT,
-    wire: Wire = "tso",
-    rounds: Rounds = 3,
-    seconds: Seconds = 2,
-    stock_buffers_mib: StockBuffers = _BUFFERS_DEFAULT_MIB,
-    as_json: Json = False,
-    out: Out = None,
-) -> None:
-    """Round trips of small messages over TCP and over UDP: percentiles, by sockperf.  Less is better."""
-    _bench(lambda: LATENCY, arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
 
 
 def _bench(
