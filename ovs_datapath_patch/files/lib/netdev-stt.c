@@ -10,6 +10,7 @@
 #include "csum.h"
 #include "dp-packet.h"
 #include "dpif-netdev.h"
+#include "flow.h"
 #include "netdev-native-tnl.h"
 #include "netdev-provider.h"
 #include "odp-netlink.h"
@@ -21,6 +22,7 @@
 #include "packets.h"
 #include "random.h"
 #include "reassembly.h"
+#include "smap.h"
 #include "stt.h"
 #include "timeval.h"
 #include "unixctl.h"
@@ -35,6 +37,7 @@ COVERAGE_DEFINE(stt_pop_reassembled);
 COVERAGE_DEFINE(stt_pop_copied);
 COVERAGE_DEFINE(stt_pop_queued);
 COVERAGE_DEFINE(stt_pop_drop);
+COVERAGE_DEFINE(stt_reset);
 
 /* Of a template in struct ovs_action_push_tnl: Ethernet, IPv4, pseudo-TCP and
  * STT headers. */
@@ -55,8 +58,8 @@ COVERAGE_DEFINE(stt_pop_drop);
 
 struct stt_shard {
     struct ovs_mutex mutex;
-    struct reassembly *engine;
-    struct reassembly_piece *pieces;
+    struct reassembly *engine OVS_GUARDED;  /* NULL until first needed. */
+    struct reassembly_piece *pieces OVS_GUARDED;
 };
 
 /* Identifies a frame.  No padding, it is compared as bytes. */
@@ -76,6 +79,10 @@ static atomic_uint64_t n_push_dropped;
 static atomic_uint32_t next_id;
 static uint32_t shard_basis;
 
+/* Ports that STT was sent to, once the first of them is known. */
+static atomic_bool sends_to[UINT16_MAX + 1];
+static atomic_bool has_sent;
+
 static void stt_show(struct unixctl_conn *, int argc, const char *argv[],
                      void *aux);
 
@@ -91,35 +98,40 @@ stt_init(void)
 {
     static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
 
-    if (!ovsthread_once_start(&once)) {
-        return;
+    if (ovsthread_once_start(&once)) {
+        shard_basis = random_uint32();
+        atomic_init(&next_id, random_uint32());
+        for (size_t i = 0; i < STT_N_SHARDS; i++) {
+            ovs_mutex_init(&shards[i].mutex);
+        }
+        unixctl_command_register("stt/show", "", 0, 0, stt_show, NULL);
+        ovsthread_once_done(&once);
     }
+}
 
-    shard_basis = random_uint32();
-    atomic_init(&next_id, random_uint32());
-    for (size_t i = 0; i < STT_N_SHARDS; i++) {
-        struct reassembly_config config = {
-            .max_frames = STT_MAX_FRAMES,
-            .max_segments = STT_MAX_SEGMENTS,
-            .max_pieces = STT_MAX_PIECES,
-            .max_runs = STT_MAX_PIECES,
-            .max_total = UINT16_MAX,
-            .max_charge_bytes = STT_MAX_BYTES,
-            .timeout_ms = STT_TIMEOUT_MS,
-            .key_size = sizeof(struct stt_key),
-            .seed = { random_uint32() | (uint64_t) random_uint32() << 32,
-                      random_uint32() | (uint64_t) random_uint32() << 32 },
-            .release = stt_release,
-        };
+/* Makes the engine of 'shard', which takes about 1 MB. */
+static void
+stt_shard_init(struct stt_shard *shard)
+    OVS_REQUIRES(shard->mutex)
+{
+    struct reassembly_config config = {
+        .max_frames = STT_MAX_FRAMES,
+        .max_segments = STT_MAX_SEGMENTS,
+        .max_pieces = STT_MAX_PIECES,
+        .max_runs = STT_MAX_PIECES,
+        .max_total = UINT16_MAX,
+        .max_charge_bytes = STT_MAX_BYTES,
+        .timeout_ms = STT_TIMEOUT_MS,
+        .key_size = sizeof(struct stt_key),
+        .seed = { random_uint32() | (uint64_t) random_uint32() << 32,
+                  random_uint32() | (uint64_t) random_uint32() << 32 },
+        .release = stt_release,
+    };
 
-        ovs_mutex_init(&shards[i].mutex);
-        shards[i].engine = reassembly_init(xmalloc(reassembly_size(&config)),
-                                           &config);
-        shards[i].pieces = xmalloc(STT_MAX_PIECES * sizeof *shards[i].pieces);
-        ovs_assert(shards[i].engine);
-    }
-    unixctl_command_register("stt/show", "", 0, 0, stt_show, NULL);
-    ovsthread_once_done(&once);
+    shard->engine = reassembly_init(xmalloc(reassembly_size(&config)),
+                                    &config);
+    shard->pieces = xmalloc(STT_MAX_PIECES * sizeof *shard->pieces);
+    ovs_assert(shard->engine);
 }
 
 /* Frees frames whose rest does not arrive. */
@@ -128,9 +140,13 @@ netdev_stt_run(void)
 {
     stt_init();
     for (size_t i = 0; i < STT_N_SHARDS; i++) {
-        ovs_mutex_lock(&shards[i].mutex);
-        reassembly_expire(shards[i].engine, time_msec(), STT_MAX_FRAMES);
-        ovs_mutex_unlock(&shards[i].mutex);
+        struct stt_shard *shard = &shards[i];
+
+        ovs_mutex_lock(&shard->mutex);
+        if (shard->engine) {
+            reassembly_expire(shard->engine, time_msec(), STT_MAX_FRAMES);
+        }
+        ovs_mutex_unlock(&shard->mutex);
     }
 }
 
@@ -139,13 +155,54 @@ netdev_stt_wait(void)
 {
     stt_init();
     for (size_t i = 0; i < STT_N_SHARDS; i++) {
-        ovs_mutex_lock(&shards[i].mutex);
-        long long int next = reassembly_next_expiry_ms(shards[i].engine);
-        ovs_mutex_unlock(&shards[i].mutex);
+        struct stt_shard *shard = &shards[i];
+        long long int next = LLONG_MAX;
+
+        ovs_mutex_lock(&shard->mutex);
+        if (shard->engine) {
+            next = reassembly_next_expiry_ms(shard->engine);
+        }
+        ovs_mutex_unlock(&shard->mutex);
         if (next != LLONG_MAX) {
             poll_timer_wait_until(next + 1);
         }
     }
+}
+
+/* Configuration. */
+
+/* Appends what is wrong with the 'options' of interface 'name', a tunnel whose
+ * addresses are of IPv6 if 'is_ipv6', to 'errors'.  Returns true if nothing
+ * is. */
+bool
+netdev_stt_check_options(const char *name, const struct smap *options,
+                         bool is_ipv6, struct ds *errors)
+{
+    static const char *const keys[] = { "key", "in_key", "out_key" };
+    const char *dst_port = smap_get(options, "dst_port");
+    size_t length = errors->length;
+    unsigned long long int number;
+    unsigned int port;
+
+    if (is_ipv6) {
+        ds_put_format(errors, "%s: stt type requires an IPv4 underlay\n",
+                      name);
+    }
+    if (dst_port && (!str_to_uint(dst_port, 10, &port)
+                     || !port || port > UINT16_MAX)) {
+        ds_put_format(errors, "%s: stt type requires a 'dst_port' from 1 to "
+                      "65535\n", name);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        const char *key = smap_get(options, keys[i]);
+
+        if (key && strcmp(key, "flow")
+            && (key[0] == '-' || !str_to_ullong(key, 0, &number))) {
+            ds_put_format(errors, "%s: stt type requires '%s' to be a number "
+                          "of up to 64 bits or \"flow\"\n", name, keys[i]);
+        }
+    }
+    return errors->length == length;
 }
 
 /* Transmission. */
@@ -161,16 +218,22 @@ netdev_stt_build_header(const struct netdev *netdev,
     };
     struct tcp_header *tcp;
 
-    if (params->is_ipv6) {
+    if (params->is_ipv6
+        || params->flow->packet_type != htonl(PT_ETH)) {
         return EOPNOTSUPP;
+    }
+    if (params->mtu <= STT_SEGMENT_HLEN) {
+        return EMSGSIZE;
     }
 
     tnl_cfg = netdev_get_tunnel_config(netdev);
+    atomic_store_relaxed(&sends_to[ntohs(tnl_cfg->dst_port)], true);
+    atomic_store_relaxed(&has_sent, true);
     tcp = netdev_tnl_ip_build_header(data, params, IPPROTO_TCP, 0);
     tcp->tcp_dst = tnl_cfg->dst_port;
     tcp->tcp_ctl = TCP_CTL(0, 5);
     /* The size of segments travels in a field that goes out as 0. */
-    tcp->tcp_urg = htons(params->mtu - STT_SEGMENT_HLEN);
+    tcp->tcp_urg = htons(MIN(params->mtu, UINT16_MAX) - STT_SEGMENT_HLEN);
     if (stt_header_put(tcp + 1, &header)) {
         return EINVAL;
     }
@@ -430,6 +493,9 @@ stt_reassemble(struct dp_packet *packet, const struct stt_packet *outer,
     };
 
     ovs_mutex_lock(&shard->mutex);
+    if (OVS_UNLIKELY(!shard->engine)) {
+        stt_shard_init(shard);
+    }
     frame.pieces = shard->pieces;
     result = reassembly_add(shard->engine, &key, &add, time_msec(), &frame);
     if (result == REASSEMBLY_COMPLETE) {
@@ -575,6 +641,58 @@ netdev_stt_pop_headers(struct netdev *netdev OVS_UNUSED,
     return n_dropped;
 }
 
+/* Looks for a host that answers STT with TCP resets, since nothing keeps the
+ * segments from its TCP.  'flow' is of a packet on its way to this host's
+ * stack.  A reset needs a flow in the datapath of its own, so that the first
+ * one is seen here; other TCP packets cost one bit in 'wc'. */
+void
+netdev_stt_snoop_reset(const struct flow *flow, struct flow_wildcards *wc,
+                       bool may_log)
+{
+    static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 1);
+    uint16_t port = ntohs(flow->tp_src);
+    bool is_in_use, is_answer;
+
+    atomic_read_relaxed(&has_sent, &is_in_use);
+    if (!is_in_use || flow->dl_type != htons(ETH_TYPE_IP)) {
+        return;
+    }
+    WC_MASK_FIELD(wc, nw_proto);
+    if (flow->nw_proto != IPPROTO_TCP
+        || flow->nw_frag & FLOW_NW_FRAG_LATER) {
+        return;
+    }
+    WC_MASK_FIELD_MASK(wc, tcp_flags, htons(TCP_RST));
+    if (!(flow->tcp_flags & htons(TCP_RST))) {
+        return;
+    }
+    WC_MASK_FIELD(wc, tp_src);
+    atomic_read_relaxed(&sends_to[port], &is_answer);
+    if (is_answer && may_log) {
+        COVERAGE_INC(stt_reset);
+        VLOG_WARN_RL(&rl, "host "IP_FMT" answers STT with TCP resets: there, "
+                     "drop what arrives for TCP port %"PRIu16" before TCP "
+                     "sees it, see type \"stt\" in ovs-vswitchd.conf.db(5)",
+                     IP_ARGS(flow->nw_src), port);
+    }
+}
+
+static void
+stt_add_stats(struct reassembly_stats *sum,
+              const struct reassembly_stats *stats)
+{
+    for (size_t i = 0; i < REASSEMBLY_N_RESULTS; i++) {
+        sum->results[i] += stats->results[i];
+    }
+    sum->expired_frames += stats->expired_frames;
+    sum->expired_segments += stats->expired_segments;
+    sum->evicted_frames += stats->evicted_frames;
+    sum->evicted_segments += stats->evicted_segments;
+    sum->frames += stats->frames;
+    sum->segments += stats->segments;
+    sum->charge_bytes += stats->charge_bytes;
+}
+
 static void
 stt_show(struct unixctl_conn *conn, int argc OVS_UNUSED,
          const char *argv[] OVS_UNUSED, void *aux OVS_UNUSED)
@@ -584,23 +702,15 @@ stt_show(struct unixctl_conn *conn, int argc OVS_UNUSED,
     uint64_t value;
 
     memset(&sum, 0, sizeof sum);
+    netdev_stt_run();
     for (size_t i = 0; i < STT_N_SHARDS; i++) {
-        const struct reassembly_stats *stats;
+        struct stt_shard *shard = &shards[i];
 
-        ovs_mutex_lock(&shards[i].mutex);
-        reassembly_expire(shards[i].engine, time_msec(), STT_MAX_FRAMES);
-        stats = reassembly_stats(shards[i].engine);
-        for (size_t j = 0; j < REASSEMBLY_N_RESULTS; j++) {
-            sum.results[j] += stats->results[j];
+        ovs_mutex_lock(&shard->mutex);
+        if (shard->engine) {
+            stt_add_stats(&sum, reassembly_stats(shard->engine));
         }
-        sum.expired_frames += stats->expired_frames;
-        sum.expired_segments += stats->expired_segments;
-        sum.evicted_frames += stats->evicted_frames;
-        sum.evicted_segments += stats->evicted_segments;
-        sum.frames += stats->frames;
-        sum.segments += stats->segments;
-        sum.charge_bytes += stats->charge_bytes;
-        ovs_mutex_unlock(&shards[i].mutex);
+        ovs_mutex_unlock(&shard->mutex);
     }
 
     atomic_read_relaxed(&n_pushed, &value);
@@ -624,7 +734,8 @@ stt_show(struct unixctl_conn *conn, int argc OVS_UNUSED,
         atomic_read_relaxed(&verdicts[i], &value);
         ds_put_format(&ds, " %s:%"PRIu64, stt_verdict_name(i), value);
     }
-    for (size_t i = REASSEMBLY_COMPLETE + 1; i < REASSEMBLY_N_RESULTS; i++) {
+    /* What is wrong with one segment alone is seen before. */
+    for (size_t i = REASSEMBLY_CONFLICT; i < REASSEMBLY_N_RESULTS; i++) {
         ds_put_format(&ds, " %s:%"PRIu64, reassembly_result_name(i),
                       sum.results[i]);
     }

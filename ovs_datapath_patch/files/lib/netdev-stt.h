@@ -14,13 +14,21 @@
  * Thread-safety: any thread may push and pop; a frame's segments may arrive in
  * different threads. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct dp_packet_batch;
+struct ds;
+struct flow;
+struct flow_wildcards;
 struct netdev;
 struct netdev_class;
 struct netdev_tnl_build_header_params;
 struct ovs_action_push_tnl;
+struct smap;
+
+bool netdev_stt_check_options(const char *name, const struct smap *options,
+                              bool is_ipv6, struct ds *errors);
 
 int netdev_stt_build_header(const struct netdev *,
                             struct ovs_action_push_tnl *,
@@ -28,6 +36,9 @@ int netdev_stt_build_header(const struct netdev *,
 void netdev_stt_push_headers(const struct netdev *, struct dp_packet_batch *,
                              const struct ovs_action_push_tnl *);
 size_t netdev_stt_pop_headers(struct netdev *, struct dp_packet_batch *);
+
+void netdev_stt_snoop_reset(const struct flow *, struct flow_wildcards *,
+                            bool may_log);
 
 void netdev_stt_run(void);
 void netdev_stt_wait(void);

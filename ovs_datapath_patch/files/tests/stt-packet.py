@@ -6,11 +6,13 @@
 stt-packet.py inner [NAME=VALUE]...         prints an Ethernet frame
 stt-packet.py build [NAME=VALUE]... FRAME   prints it as STT segments
 stt-packet.py show < PACKETS                prints what STT segments carry
+stt-packet.py flood N SOCKET                sends N unfinished frames
 
 It is written from the draft (draft-davie-stt-08) and shares no code with what
 it tests.  The functions of the same names tell what NAME may be.
 """
 
+import socket
 import struct
 import sys
 
@@ -40,9 +42,9 @@ def numbers(text):
     return [number(item) for item in text.split(",") if item]
 
 
-def ipv4(proto, payload, src, dst, tos=0, ttl=64, frag=0x4000, options=b"", short=0):
-    size = 20 + len(options) + len(payload) - short
-    header = struct.pack("!BBHHHBBH", 0x45 + len(options) // 4, tos, size, 1, frag, ttl, proto, 0) + src + dst + options
+def ipv4(proto, payload, src, dst, tos=0, ttl=64, frag=0x4000, options=b"", ipid=1):
+    size = 20 + len(options) + len(payload)
+    header = struct.pack("!BBHHHBBH", 0x45 + len(options) // 4, tos, size, ipid, frag, ttl, proto, 0) + src + dst + options
     csum = fold(header) ^ 0xFFFF
     return header[:10] + struct.pack("!H", csum) + header[12:] + payload
 
@@ -51,22 +53,23 @@ def pseudo(src, dst, proto, size):
     return fold(src + dst + struct.pack("!LL", proto, size))
 
 
-def l4(proto, ports, payload, csum, src, dst):
-    """csum: full, partial (the folded pseudo header), zero or bad."""
-    body = bytes(i & 0xFF for i in range(payload))
+def l4(proto, payload, csum, src, dst, start, more):
+    ports = (1000, 2000)
+    body = bytes((start + i) & 0xFF for i in range(payload))
     if proto == "tcp":
         offset = 16
-        packet = struct.pack("!HHLLBBHHH", *ports, 1, 1, 0x50, 0x18, 0xFFFF, 0, 0) + body
+        flags = 0x10 if more else 0x18
+        packet = struct.pack("!HHLLBBHHH", *ports, 1 + start, 1, 0x50, flags, 0xFFFF, 0, 0) + body
     elif proto == "udp":
         offset = 6
         packet = struct.pack("!HHHH", *ports, 8 + payload, 0) + body
     elif proto == "sctp":
         return struct.pack("!HHLL", *ports, 1, 0x01020304) + body
     else:
-        packet = struct.pack("!BBHHH", 8, 0, 0, 1, 1) + body
         offset = 2
-    start = 0 if proto == "icmp" else pseudo(src, dst, PROTOCOLS[proto], len(packet))
-    value = {"full": fold(packet, start) ^ 0xFFFF, "partial": start, "zero": 0, "bad": 0x1234}[csum]
+        packet = struct.pack("!BBHHH", 8, 0, 0, 1, 1) + body
+    sum_before = 0 if proto == "icmp" else pseudo(src, dst, PROTOCOLS[proto], len(packet))
+    value = {"full": fold(packet, sum_before) ^ 0xFFFF, "partial": sum_before, "zero": 0}[csum]
     return packet[:offset] + struct.pack("!H", value) + packet[offset + 2 :]
 
 
@@ -74,34 +77,37 @@ def inner(
     proto="tcp",
     payload="10",
     csum="full",
+    start="0",
+    more="0",
+    ipid="1",
     vlans="",
     ipv6="0",
     ext="",
     tos="0",
     ttl="64",
     frag="0x4000",
-    short="0",
-    ports="1000,2000",
     mac="50540000000a505400000009",
     pad="0",
 ):
-    """vlans: TPID,TCI,... from the outermost; ext: IPv6 extension headers in
-    hex, the first a type; short: by how much the IP length is too small."""
+    """payload: its size; csum: full, partial (the folded pseudo header) or
+    zero; start: of the payload in a stream, more: there is more of it; vlans:
+    TPID,TCI,... from the outermost; ext: IPv6 extension headers in hex, before
+    them the first one's type; pad: size of what follows the IP packet."""
     six = ipv6 != "0"
     if six:
         src, dst = (bytes([0xFD] + 14 * [0] + [i]) for i in (1, 2))
     else:
         src, dst = address("10.0.0.1"), address("10.0.0.2")
-    packet = l4(proto, numbers(ports), number(payload), csum, src, dst)
+    packet = l4(proto, number(payload), csum, src, dst, number(start), more != "0")
     if six:
-        ext = bytes.fromhex(ext)
-        first = ext[0] if ext else PROTOCOLS[proto]
-        size = len(ext[1:]) + len(packet) - number(short)
-        packet = struct.pack("!LHBB", 6 << 28 | number(tos) << 20, size, first, number(ttl)) + src + dst + ext[1:] + packet
+        extensions = bytes.fromhex(ext) or bytes([PROTOCOLS[proto]])
+        packet = extensions[1:] + packet
+        header = struct.pack("!LHBB", 6 << 28 | number(tos) << 20, len(packet), extensions[0], number(ttl))
+        packet = header + src + dst + packet
     else:
-        packet = ipv4(PROTOCOLS[proto], packet, src, dst, number(tos), number(ttl), number(frag), short=number(short))
+        packet = ipv4(PROTOCOLS[proto], packet, src, dst, number(tos), number(ttl), number(frag), ipid=number(ipid))
     tags = b"".join(struct.pack("!H", tag) for tag in numbers(vlans))
-    yield (bytes.fromhex(mac) + tags + (b"\x86\xdd" if six else b"\x08\0") + packet + b"\0" * number(pad))
+    return [bytes.fromhex(mac) + tags + (b"\x86\xdd" if six else b"\x08\0") + packet + b"\0" * number(pad)]
 
 
 def build(
@@ -222,7 +228,7 @@ def show(lines):
         packet = bytes.fromhex(line)
         ip = packet[14:]
         if packet[12:14] == b"\x81\0":
-            print("tag={:#x}".format(struct.unpack("!H", packet[14:16])))
+            print(f"tag={struct.unpack('!H', packet[14:16])[0]:#x}")
             ip = packet[18:]
         if ip[0] != 0x45 or ip[9] != 6:
             print("other " + line.strip())
@@ -241,15 +247,29 @@ def show(lines):
         print(f"unfinished: {len(segments)} segments")
 
 
+def flood(n, path):
+    """Sends the first segments of 'n' frames to the dummy netdev that listens
+    at 'path'; it takes them as fast as it can."""
+    frame = bytes(100).hex()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        for i in range(int(n)):
+            packet = build(frame, id=str(i), cut="100")[0]
+            connection.sendall(struct.pack("!H", len(packet)) + packet)
+
+
 def main():
     command, arguments = sys.argv[1], sys.argv[2:]
-    named = dict(a.split("=", 1) for a in arguments if "=" in a)
     if command == "show":
         show(sys.stdin)
-        return
-    others = [a for a in arguments if "=" not in a]
-    for packet in {"inner": inner, "build": build}[command](*others, **named):
-        print(packet.hex())
+    elif command == "flood":
+        flood(*arguments)
+    else:
+        named = dict(a.split("=", 1) for a in arguments if "=" in a)
+        others = [a for a in arguments if "=" not in a]
+        function = {"inner": inner, "build": build}[command]
+        for packet in function(*others, **named):
+            print(packet.hex())
 
 
 main()
