@@ -168,8 +168,7 @@ def test_another_implementation_and_wireshark_read_what_guests_send(underlay_lab
     macs = (lab.record.guests["giant1"].mac, lab.record.guests["giant2"].mac)
     program = f"import socket; s = socket.socket(); s.connect(('{IPV4[1]}', 22222)); s.sendall(bytes(range(251)) * 2000); s.close()"
     server = (
-        "import socket; l = socket.create_server(('', 22222)); print('ready', flush=True); c = l.accept()[0]\n"
-        "while c.recv(65536): pass"
+        "import socket; l = socket.create_server(('', 22222)); print('ready', flush=True); c = l.accept()[0]\nwhile c.recv(65536): pass"
     )
     with _hearing(lab, UNDERLAY, "h0") as wire, _hearing(lab, "giant1", "eth0") as guest:
         receiver = lab.popen("giant2", ["python3", "-c", server], stdout=subprocess.PIPE)
