@@ -71,7 +71,8 @@ def test_100000_unfinished_frames_stay_within_the_cap_and_go(underlay_lab: Lab, 
     queued = after["received"]["segments queued"] - before["received"]["segments queued"]
     gone = sum(after[why]["segments"] - before[why]["segments"] for why in ("expired", "evicted"))
     assert 1.5 * count < queued == gone <= 2 * count
-    assert after["received"]["frames"] == before["received"]["frames"]
+    # None of them came out whole; guests say something of their own now and then (router solicitations).
+    assert after["received"]["frames"] - before["received"]["frames"] < 10
     lab.run("small1", ["ping", "-c", "3", "-i", "0.05", IPV4[1]])
 
 
