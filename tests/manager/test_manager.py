@@ -6,7 +6,6 @@ import signal
 import socket
 import struct
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -123,20 +122,19 @@ def test_thousands_of_connections_of_garbage_leave_it_as_it_was(manager: Manager
         for sock in socks:
             sock.close()
 
-    garbage(2000)  # caches fill, pools and the heap grow to their size
     time_before = answer_time(manager)
+    garbage(1000)
     wait_for(lambda: connections(manager) == 0)
     before = status_of(manager.pid)
+    # The heap grows to its size in the first ten thousand, by blocks; what is kept for a connection shows in every thousand.
     memory_kb = [before["rss_kb"]]
-    for _ in range(4):
+    while len(memory_kb) < 40 and (len(memory_kb) < 12 or memory_kb[-1] - memory_kb[-4] > 200):
         garbage(1000)
         wait_for(lambda: connections(manager) == 0)
         after = status_of(manager.pid)
         memory_kb.append(after["rss_kb"])
+    assert memory_kb[-1] - memory_kb[-4] <= 200, memory_kb
     assert after["threads"] == before["threads"] and after["files"] <= before["files"]
-    # The heap takes and returns blocks of some 2,400 kB; what is kept for a connection would show in every thousand.
-    assert min(b - a for a, b in pairwise(memory_kb)) < 200, memory_kb
-    assert memory_kb[-1] - memory_kb[0] < 5000, memory_kb
     assert answer_time(manager) < max(0.1, 5 * time_before)
     log = manager.log.read_text()
     assert "Traceback" not in log and log.count("\n") < 100
