@@ -12,14 +12,13 @@ from typing import Annotated
 import typer
 
 from nvo3.bench import arm as arms_
-from nvo3.bench import report, udp
+from nvo3.bench import report, tcp, udp
 from nvo3.bench.arm import Arm
 from nvo3.bench.bed import STOCK, Options
 from nvo3.bench.benchmark import Benchmark
 from nvo3.bench.latency import LATENCY
 from nvo3.bench.pps import PPS
 from nvo3.bench.run import Run, run
-from nvo3.bench.tcp import TCP
 from nvo3.lab.command import Json, user_errors
 from nvo3.lab.progress import shown
 from nvo3.model.errors import ConfigError
@@ -66,9 +65,27 @@ def _add(benchmark: Benchmark, summary: str) -> None:
         _bench(lambda: benchmark, arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
 
 
-_add(TCP, "One TCP flow between guests on two hypervisors, by iperf3.")
 _add(PPS, "Frames of 64 bytes, as many as the sender can: how many arrive, by iperf3.")
 _add(LATENCY, "Round trips of small messages over TCP and over UDP: percentiles, by sockperf.  Less is better.")
+
+
+@app.command("tcp")
+def bench_tcp(
+    arms: Arms = ARMS_DEFAULT,
+    congestion: Annotated[str, typer.Option(metavar="NAME", help="Congestion control of the sender.")] = tcp.CONGESTION_DEFAULT,
+    wire: Wire = "tso",
+    rounds: Rounds = 3,
+    seconds: Seconds = 4,
+    stock_buffers_mib: StockBuffers = _BUFFERS_DEFAULT_MIB,
+    as_json: Json = False,
+    out: Out = None,
+) -> None:
+    """One TCP flow between guests on two hypervisors, by iperf3."""
+
+    def wanted() -> Benchmark:
+        return tcp.benchmark(tcp.parse_congestion(congestion))
+
+    _bench(wanted, arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
 
 
 @app.command("udp")

@@ -14,7 +14,6 @@ def describe() -> dict[str, str]:
         "cpus": str(len(os.sched_getaffinity(0))),
         "socket_rcvbuf_default_bytes": _read("/proc/sys/net/core/rmem_default"),
         "socket_sndbuf_default_bytes": _read("/proc/sys/net/core/wmem_default"),
-        "tcp_congestion_control": _read("/proc/sys/net/ipv4/tcp_congestion_control"),
     }
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from nvo3.bench import report
+from nvo3.bench import report, tcp
 from nvo3.bench.benchmark import Case, Reading
 from nvo3.bench.cpu import Cost
 from nvo3.bench.run import Run, Sample
-from nvo3.bench.tcp import TCP
 
+TCP = tcp.benchmark("reno")
 SMALL, LARGE = Case("64 B", {"size_bytes": 64}), Case("1 kB", {"size_bytes": 1000})
 
 
@@ -37,6 +37,7 @@ def test_as_json_has_the_documented_keys_first() -> None:
     assert list(plain)[:4] == ["wire", "rounds", "arms", "ratios"]
     assert plain["arms"][1] == {
         "arm": "vxlan",
+        "congestion": "reno",
         "gbps": [3.0, 2.0, 7.0],
         "median_gbps": 3.0,
         "retransmits": [1, 2, 3],
@@ -102,6 +103,7 @@ def test_write_csv_has_a_row_per_sample_and_units_in_its_columns(tmp_path: Path)
         "wire": "tso",
         "round": "1",
         "arm": "none",
+            "congestion": "reno",
         "throughput_gbps": "2.000000",
         "retransmits_segments": "1",
         "moved_bytes": "500000000",

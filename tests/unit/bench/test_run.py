@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from nvo3.bench import run as runs
+from nvo3.bench import tcp
 from nvo3.bench.arm import Arm
 from nvo3.bench.bed import Bed, Options
 from nvo3.bench.benchmark import Case, Reading
-from nvo3.bench.tcp import TCP
 from nvo3.lab.errors import LabError
 
 OPTIONS = Options("gso")
+TCP = tcp.benchmark()
 
 
 class FakeBed:
