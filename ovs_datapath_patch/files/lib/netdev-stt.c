@@ -13,18 +13,16 @@
 #include "flow.h"
 #include "netdev-native-tnl.h"
 #include "netdev-provider.h"
+#include "netdev-reassembly.h"
 #include "odp-netlink.h"
 #include "openvswitch/dynamic-string.h"
-#include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "ovs-atomic.h"
 #include "ovs-thread.h"
 #include "packets.h"
 #include "random.h"
-#include "reassembly.h"
 #include "smap.h"
 #include "stt.h"
-#include "timeval.h"
 #include "unixctl.h"
 #include "util.h"
 
@@ -34,7 +32,6 @@ COVERAGE_DEFINE(stt_push);
 COVERAGE_DEFINE(stt_push_drop);
 COVERAGE_DEFINE(stt_pop_single);
 COVERAGE_DEFINE(stt_pop_reassembled);
-COVERAGE_DEFINE(stt_pop_copied);
 COVERAGE_DEFINE(stt_pop_queued);
 COVERAGE_DEFINE(stt_pop_drop);
 COVERAGE_DEFINE(stt_reset);
@@ -47,21 +44,6 @@ COVERAGE_DEFINE(stt_reset);
 /* Headers that each segment has between Ethernet and its payload. */
 #define STT_SEGMENT_HLEN (IP_HEADER_LEN + STT_TCP_HEADER_SIZE)
 
-/* Reassembly.  Tables are sharded, each under its own mutex, because segments
- * of one frame may arrive in different threads. */
-#define STT_N_SHARDS 8
-#define STT_TIMEOUT_MS 500
-#define STT_MAX_FRAMES 2048         /* Per shard. */
-#define STT_MAX_SEGMENTS 16384      /* Per shard. */
-#define STT_MAX_PIECES 256          /* Per frame: 64 kB at an MTU of 300. */
-#define STT_MAX_BYTES (8 << 20)     /* Per shard. */
-
-struct stt_shard {
-    struct ovs_mutex mutex;
-    struct reassembly *engine OVS_GUARDED;  /* NULL until first needed. */
-    struct reassembly_piece *pieces OVS_GUARDED;
-};
-
 /* Identifies a frame.  No padding, it is compared as bytes. */
 struct stt_key {
     ovs_be32 src;
@@ -72,12 +54,11 @@ struct stt_key {
 };
 BUILD_ASSERT_DECL(sizeof(struct stt_key) == 16);
 
-static struct stt_shard shards[STT_N_SHARDS];
+static struct netdev_reassembly *reassembly;
 static atomic_uint64_t verdicts[STT_N_VERDICTS];
 static atomic_uint64_t n_pushed;
 static atomic_uint64_t n_push_dropped;
 static atomic_uint32_t next_id;
-static uint32_t shard_basis;
 
 /* Ports that STT was sent to, once the first of them is known. */
 static atomic_bool sends_to[UINT16_MAX + 1];
@@ -87,86 +68,30 @@ static void stt_show(struct unixctl_conn *, int argc, const char *argv[],
                      void *aux);
 
 static void
-stt_release(void *packet, enum reassembly_release why OVS_UNUSED,
-            void *aux OVS_UNUSED)
-{
-    dp_packet_delete(packet);
-}
-
-static void
 stt_init(void)
 {
     static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
 
     if (ovsthread_once_start(&once)) {
-        shard_basis = random_uint32();
         atomic_init(&next_id, random_uint32());
-        for (size_t i = 0; i < STT_N_SHARDS; i++) {
-            ovs_mutex_init(&shards[i].mutex);
-        }
+        reassembly = netdev_reassembly_create(sizeof(struct stt_key));
         unixctl_command_register("stt/show", "", 0, 0, stt_show, NULL);
         ovsthread_once_done(&once);
     }
 }
 
-/* Makes the engine of 'shard', which takes about 1 MB. */
-static void
-stt_shard_init(struct stt_shard *shard)
-    OVS_REQUIRES(shard->mutex)
-{
-    struct reassembly_config config = {
-        .max_frames = STT_MAX_FRAMES,
-        .max_segments = STT_MAX_SEGMENTS,
-        .max_pieces = STT_MAX_PIECES,
-        .max_runs = STT_MAX_PIECES,
-        .max_total = UINT16_MAX,
-        .max_charge_bytes = STT_MAX_BYTES,
-        .timeout_ms = STT_TIMEOUT_MS,
-        .key_size = sizeof(struct stt_key),
-        .seed = { random_uint32() | (uint64_t) random_uint32() << 32,
-                  random_uint32() | (uint64_t) random_uint32() << 32 },
-        .release = stt_release,
-    };
-
-    shard->engine = reassembly_init(xmalloc(reassembly_size(&config)),
-                                    &config);
-    shard->pieces = xmalloc(STT_MAX_PIECES * sizeof *shard->pieces);
-    ovs_assert(shard->engine);
-}
-
-/* Frees frames whose rest does not arrive. */
 void
 netdev_stt_run(void)
 {
     stt_init();
-    for (size_t i = 0; i < STT_N_SHARDS; i++) {
-        struct stt_shard *shard = &shards[i];
-
-        ovs_mutex_lock(&shard->mutex);
-        if (shard->engine) {
-            reassembly_expire(shard->engine, time_msec(), STT_MAX_FRAMES);
-        }
-        ovs_mutex_unlock(&shard->mutex);
-    }
+    netdev_reassembly_run(reassembly);
 }
 
 void
 netdev_stt_wait(void)
 {
     stt_init();
-    for (size_t i = 0; i < STT_N_SHARDS; i++) {
-        struct stt_shard *shard = &shards[i];
-        long long int next = LLONG_MAX;
-
-        ovs_mutex_lock(&shard->mutex);
-        if (shard->engine) {
-            next = reassembly_next_expiry_ms(shard->engine);
-        }
-        ovs_mutex_unlock(&shard->mutex);
-        if (next != LLONG_MAX) {
-            poll_timer_wait_until(next + 1);
-        }
-    }
+    netdev_reassembly_wait(reassembly);
 }
 
 /* Configuration. */
@@ -415,55 +340,6 @@ stt_strip_outer(struct dp_packet *packet, const struct stt_packet *outer)
     dp_packet_reset_offsets(packet);
 }
 
-/* Returns 'packet', or a copy that takes no more memory than it needs and that
- * may be kept: the buffer of a received packet may be far larger than what is
- * in it, or belong to a ring. */
-static struct dp_packet *
-stt_to_keep(struct dp_packet *packet)
-{
-    struct dp_packet *copy;
-
-    if (packet->source == DPBUF_MALLOC
-        && dp_packet_get_allocated(packet) / 2 <= dp_packet_size(packet)) {
-        return packet;
-    }
-    copy = dp_packet_clone_data(dp_packet_data(packet),
-                                dp_packet_size(packet));
-    memcpy(&copy->md, &packet->md, sizeof copy->md);
-    dp_packet_delete(packet);
-    return copy;
-}
-
-/* Returns the frame of 'pieces' as one packet, and frees the others. */
-static struct dp_packet *
-stt_join(const struct reassembly_frame *frame)
-{
-    struct dp_packet *first = frame->pieces[0].packet;
-    struct dp_packet *whole = first;
-    uint32_t rest = frame->total - frame->pieces[0].length;
-
-    if (dp_packet_tailroom(first) < rest) {
-        /* Its buffer's size must fit 16 bits. */
-        size_t headroom = MIN(DP_NETDEV_HEADROOM, UINT16_MAX - frame->total);
-
-        COVERAGE_INC(stt_pop_copied);
-        whole = dp_packet_new_with_headroom(frame->total, headroom);
-        memcpy(&whole->md, &first->md, sizeof whole->md);
-        dp_packet_put(whole, dp_packet_data(first), dp_packet_size(first));
-        dp_packet_delete(first);
-    }
-    for (size_t i = 1; i < frame->n_pieces; i++) {
-        struct dp_packet *piece = frame->pieces[i].packet;
-
-        dp_packet_put(whole, dp_packet_data(piece), dp_packet_size(piece));
-        dp_packet_delete(piece);
-    }
-    if (frame->ce) {
-        whole->md.tunnel.ip_tos |= IP_ECN_CE;
-    }
-    return whole;
-}
-
 /* Takes a segment that is not a whole frame.  Returns the frame that it
  * completes, or NULL; then '*queued' tells whether it was kept. */
 static struct dp_packet *
@@ -477,40 +353,14 @@ stt_reassemble(struct dp_packet *packet, const struct stt_packet *outer,
         .id = segment->id,
         .dst_port = segment->dst_port,
     };
-    struct stt_shard *shard = &shards[hash_bytes(&key, sizeof key, shard_basis)
-                                      % STT_N_SHARDS];
-    struct reassembly_frame frame;
-    enum reassembly_result result;
 
-    packet = stt_to_keep(packet);
-    struct reassembly_segment add = {
-        .packet = packet,
-        .length = segment->length,
-        .remaining = segment->total - segment->offset - segment->length,
-        .total = segment->total,
-        .charge_bytes = dp_packet_get_allocated(packet) + sizeof *packet,
-        .ce = (outer->tos & IP_ECN_MASK) == IP_ECN_CE,
-    };
-
-    ovs_mutex_lock(&shard->mutex);
-    if (OVS_UNLIKELY(!shard->engine)) {
-        stt_shard_init(shard);
-    }
-    frame.pieces = shard->pieces;
-    result = reassembly_add(shard->engine, &key, &add, time_msec(), &frame);
-    if (result == REASSEMBLY_COMPLETE) {
-        packet = stt_join(&frame);
-    }
-    ovs_mutex_unlock(&shard->mutex);
-
-    *queued = result == REASSEMBLY_QUEUED;
-    if (result == REASSEMBLY_COMPLETE) {
-        return packet;
-    }
-    if (!*queued) {
-        dp_packet_delete(packet);
-    }
-    return NULL;
+    return netdev_reassembly_add(
+        reassembly, &key, &(struct netdev_reassembly_segment) {
+            .packet = packet,
+            .length = segment->length,
+            .remaining = segment->total - segment->offset - segment->length,
+            .total = segment->total,
+        }, queued);
 }
 
 /* Turns 'packet', an STT frame, into the inner frame with its tunnel metadata
@@ -678,67 +528,24 @@ netdev_stt_snoop_reset(const struct flow *flow, struct flow_wildcards *wc,
 }
 
 static void
-stt_add_stats(struct reassembly_stats *sum,
-              const struct reassembly_stats *stats)
-{
-    for (size_t i = 0; i < REASSEMBLY_N_RESULTS; i++) {
-        sum->results[i] += stats->results[i];
-    }
-    sum->expired_frames += stats->expired_frames;
-    sum->expired_segments += stats->expired_segments;
-    sum->evicted_frames += stats->evicted_frames;
-    sum->evicted_segments += stats->evicted_segments;
-    sum->frames += stats->frames;
-    sum->segments += stats->segments;
-    sum->charge_bytes += stats->charge_bytes;
-}
-
-static void
 stt_show(struct unixctl_conn *conn, int argc OVS_UNUSED,
          const char *argv[] OVS_UNUSED, void *aux OVS_UNUSED)
 {
-    struct reassembly_stats sum;
     struct ds ds = DS_EMPTY_INITIALIZER;
     uint64_t value;
-
-    memset(&sum, 0, sizeof sum);
-    netdev_stt_run();
-    for (size_t i = 0; i < STT_N_SHARDS; i++) {
-        struct stt_shard *shard = &shards[i];
-
-        ovs_mutex_lock(&shard->mutex);
-        if (shard->engine) {
-            stt_add_stats(&sum, reassembly_stats(shard->engine));
-        }
-        ovs_mutex_unlock(&shard->mutex);
-    }
 
     atomic_read_relaxed(&n_pushed, &value);
     ds_put_format(&ds, "sent: frames:%"PRIu64, value);
     atomic_read_relaxed(&n_push_dropped, &value);
     ds_put_format(&ds, " dropped:%"PRIu64"\n", value);
     atomic_read_relaxed(&verdicts[STT_OK], &value);
-    ds_put_format(&ds, "received: frames:%"PRIu64" reassembled:%"PRIu64
-                  " segments queued:%"PRIu64"\n", value,
-                  sum.results[REASSEMBLY_COMPLETE],
-                  sum.results[REASSEMBLY_QUEUED]);
-    ds_put_format(&ds, "in flight: frames:%"PRIu64" segments:%"PRIu64
-                  " bytes:%"PRIu64"\n",
-                  sum.frames, sum.segments, sum.charge_bytes);
-    ds_put_format(&ds, "expired: frames:%"PRIu64" segments:%"PRIu64"\n",
-                  sum.expired_frames, sum.expired_segments);
-    ds_put_format(&ds, "evicted: frames:%"PRIu64" segments:%"PRIu64"\n",
-                  sum.evicted_frames, sum.evicted_segments);
+    netdev_reassembly_show(reassembly, value, &ds);
     ds_put_cstr(&ds, "dropped:");
     for (size_t i = STT_OK + 1; i < STT_N_VERDICTS; i++) {
         atomic_read_relaxed(&verdicts[i], &value);
         ds_put_format(&ds, " %s:%"PRIu64, stt_verdict_name(i), value);
     }
-    /* What is wrong with one segment alone is seen before. */
-    for (size_t i = REASSEMBLY_CONFLICT; i < REASSEMBLY_N_RESULTS; i++) {
-        ds_put_format(&ds, " %s:%"PRIu64, reassembly_result_name(i),
-                      sum.results[i]);
-    }
+    netdev_reassembly_show_drops(reassembly, &ds);
     ds_put_char(&ds, '\n');
     unixctl_command_reply(conn, ds_cstr(&ds));
     ds_destroy(&ds);
