@@ -214,16 +214,11 @@ enum sclp_verdict
 sclp_inner_check(struct stt_inner *inner, const struct stt_header *offload,
                  const void *eth, size_t size)
 {
-    switch (stt_inner_check(inner, offload, eth, size)) {
-    case STT_OK:
-        return SCLP_OK;
-    case STT_INNER_FRAGMENT:
-        return SCLP_INNER_FRAGMENT;
-    case STT_INNER_L4:
-        return SCLP_INNER_L4;
-    case STT_L4_OFFSET:
-        return SCLP_L4_OFFSET;
-    default:
-        return SCLP_INNER_L3;
-    }
+    enum stt_verdict verdict = stt_inner_check(inner, offload, eth, size);
+
+    return (verdict == STT_OK ? SCLP_OK
+            : verdict == STT_INNER_FRAGMENT ? SCLP_INNER_FRAGMENT
+            : verdict == STT_INNER_L4 ? SCLP_INNER_L4
+            : verdict == STT_L4_OFFSET ? SCLP_L4_OFFSET
+            : SCLP_INNER_L3);
 }

@@ -103,7 +103,7 @@ def test_write_csv_has_a_row_per_sample_and_units_in_its_columns(tmp_path: Path)
         "wire": "tso",
         "round": "1",
         "arm": "none",
-            "congestion": "reno",
+        "congestion": "reno",
         "throughput_gbps": "2.000000",
         "retransmits_segments": "1",
         "moved_bytes": "500000000",

@@ -1,0 +1,1 @@
+../../../native/sclp-payload.h
