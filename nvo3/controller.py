@@ -57,11 +57,12 @@ class DisconnectHypervisor:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfigurePatch:
-    """Whether br-int is to be joined to br-phy."""
+class ConfigureBridge:
+    """How br-int is to be.  patch: joined to br-phy.  sclp_payload: what its tunnels of SCLP carry."""
 
     hypervisor: UUID
-    wanted: bool
+    patch: bool
+    sclp_payload: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class ChangeFlows:
     epoch: int
 
 
-Effect = ConnectHypervisor | DisconnectHypervisor | ConfigurePatch | RememberView | SyncSwitch | ChangeFlows
+Effect = ConnectHypervisor | DisconnectHypervisor | ConfigureBridge | RememberView | SyncSwitch | ChangeFlows
 
 
 @dataclass(slots=True)
@@ -98,7 +99,8 @@ class Bridge:
 
     table: its desired flows, but for the dirty parts, which are computed when its switch is there to be told.
     reported: its database has told a view, or why not.  live: it has told one to this controller.  pending: epochs sent and
-    not confirmed.  synced: between the end of a reading and the next refusal or disconnection.
+    not confirmed.  synced: between the end of a reading and the next refusal or disconnection.  configured: what was last written into its
+    database is in force.
     """
 
     dpid: Dpid
@@ -107,6 +109,7 @@ class Bridge:
     connected: bool = False  # database
     reported: bool = False
     live: bool = False
+    configured: bool = True
     switch: bool = False  # OpenFlow
     synced: bool = False
     pending: deque[int] = field(default_factory=deque)
@@ -128,6 +131,7 @@ class Controller:
         self._dirty: dict[UUID, set[Part]] = {}
         self._effects: list[Effect] = []
         self._patch_wanted = False
+        self._payload_wanted = self.inventory.sclp_payload
         self._settled = False
         self._settle_at: float | None = None
         self._handlers: dict[type, Callable[[Any, float], None]] = {
@@ -166,7 +170,7 @@ class Controller:
 
     def unrealized(self, epoch: int) -> Iterator[UUID]:
         """Yield the connected hypervisors on which changes up to an epoch are not in force yet."""
-        return (h for h, b in self.bridges.items() if b.connected and not self.is_realized(h, epoch))
+        return (h for h, b in self.bridges.items() if b.connected and not (b.configured and self.is_realized(h, epoch)))
 
     def is_realized(self, hypervisor: UUID, epoch: int) -> bool:
         """Tell whether all changes up to an epoch are in force on a bridge."""
@@ -195,7 +199,7 @@ class Controller:
         types = (Settings, Hypervisor, Tenant, Network, Port)
         for row in sorted(event.upserted, key=lambda r: types.index(type(r))):
             self._upsert(row)
-        self._follow_flat_network()
+        self._follow_bridge()
 
     def _delete(self, kind: Kind, uuid: UUID) -> None:
         match kind:
@@ -224,8 +228,9 @@ class Controller:
                 self._upsert_hypervisor(row)
 
     def _upsert_settings(self, row: Settings) -> None:
-        if row.encapsulation_order != self.inventory.encapsulation_order:
-            self.inventory.put_settings(row)
+        before = self.inventory.encapsulation_order
+        self.inventory.put_settings(row)
+        if row.encapsulation_order != before:
             for network in self.inventory.networks:
                 self._mark_network(network)
 
@@ -259,7 +264,7 @@ class Controller:
             self._set_view(row.uuid, row.seen)
         if known is None or known.row.remote != row.remote:
             self._effects.append(ConnectHypervisor(row, dpid))
-            self._effects.append(ConfigurePatch(row.uuid, self._patch_wanted))
+            self._effects.append(ConfigureBridge(row.uuid, self._patch_wanted, self._payload_wanted))
 
     def _delete_hypervisor(self, hypervisor: UUID) -> None:
         if hypervisor not in self.bridges:
@@ -271,11 +276,11 @@ class Controller:
         del self._by_dpid[bridge.dpid]
         self._effects.append(DisconnectHypervisor(hypervisor))
 
-    def _follow_flat_network(self) -> None:
-        wanted = self.inventory.flat_network is not None
-        if wanted != self._patch_wanted:
-            self._patch_wanted = wanted
-            self._effects += [ConfigurePatch(hypervisor, wanted) for hypervisor in self.bridges]
+    def _follow_bridge(self) -> None:
+        patch, payload = self.inventory.flat_network is not None, self.inventory.sclp_payload
+        if (patch, payload) != (self._patch_wanted, self._payload_wanted):
+            self._patch_wanted, self._payload_wanted = patch, payload
+            self._effects += [ConfigureBridge(hypervisor, patch, payload) for hypervisor in self.bridges]
 
     # Hypervisors.
 
@@ -283,7 +288,7 @@ class Controller:
         bridge = self.bridges.get(event.hypervisor)
         if bridge is None:
             return
-        bridge.connected, bridge.detail = event.connected, event.detail
+        bridge.connected, bridge.detail, bridge.configured = event.connected, event.detail, event.configured
         bridge.reported = bridge.reported or event.view is not None or bool(event.detail)
         if event.view is not None:
             bridge.live = True

@@ -17,7 +17,7 @@ from os_ken import cfg
 from nvo3 import options
 from nvo3.controller import (
     ChangeFlows,
-    ConfigurePatch,
+    ConfigureBridge,
     ConnectHypervisor,
     Controller,
     DisconnectHypervisor,
@@ -153,9 +153,9 @@ class Nvo3Context:
                     link.stop(withdraw=True)
             case RememberView(hypervisor_id, view):
                 self._memory.put(hypervisor_id, view)
-            case ConfigurePatch(hypervisor_id, wanted):
+            case ConfigureBridge(hypervisor_id, patch, sclp_payload):
                 if (link := self._links.get(hypervisor_id)) is not None:
-                    link.set_patch(wanted)
+                    link.configure(patch, sclp_payload)
 
     @staticmethod
     def _target(local_ip: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nvo3.model.check import ADDRESSES_MAX, POOLS_MAX, REMOTE_RULE
 from nvo3.model.ids import NAME_RULE, VNI_MAX, VNI_MIN
-from nvo3.model.logical import AUTO, MTU_DEFAULT, MTU_MAX, MTU_MIN, NONE, Network, Port, Settings, Tenant
+from nvo3.model.logical import AUTO, MTU_DEFAULT, MTU_MAX, MTU_MIN, NONE, SCLP_PAYLOADS, Network, Port, Settings, Tenant
 from nvo3.model.physical import ENCAPSULATIONS, Hypervisor
 from nvo3.model.status import HypervisorStatus, NetworkStatus, PortStatus
 
@@ -38,6 +38,7 @@ Addresses = Annotated[list[str], _documented("IP addresses within the network's 
 PortSecurity = Annotated[bool, _documented("Only the port's own addresses may be sent from")]
 Remote = Annotated[str, _documented(f"The hypervisor's OVSDB server: {REMOTE_RULE}")]
 EncapsulationOrder = Annotated[list[str], _documented(f"What {AUTO} prefers, best first; what is not named is not chosen", minItems=1)]
+SclpPayload = Annotated[str, _documented("What SCLP carries; it is received either way", enum=list(SCLP_PAYLOADS))]
 Detail = Annotated[str, _documented("One line, where there is something to say")]
 
 
@@ -121,6 +122,7 @@ class SettingsPatch(_In):
     """What to change of the settings."""
 
     encapsulation_order: EncapsulationOrder = _LEFT_OUT
+    sclp_payload: SclpPayload = _LEFT_OUT
 
 
 # Paths and queries: text, so not strict.
@@ -349,11 +351,12 @@ class SettingsItem(_Out):
     """System-wide choices."""
 
     encapsulation_order: EncapsulationOrder
+    sclp_payload: SclpPayload
 
     @classmethod
     def of(cls, settings: Settings) -> "SettingsItem":
         """Make it from the model's value."""
-        return cls(encapsulation_order=list(settings.encapsulation_order))
+        return cls(encapsulation_order=list(settings.encapsulation_order), sclp_payload=settings.sclp_payload)
 
 
 class TenantList(_Out):

@@ -6,6 +6,8 @@ import typer
 
 from nvo3.cli import common
 from nvo3.cli.common import Api, Output, OutputAs, Timeout, Wait
+from nvo3.model.logical import AUTO, NONE
+from nvo3.model.physical import ENCAPSULATIONS
 
 app = common.new_group("Networks, the L2 overlays of tenants.")
 
@@ -14,7 +16,11 @@ Path = Annotated[str, typer.Argument(metavar=_FORM, help="Names of the tenant an
 Vni = Annotated[int | None, typer.Option(help="VXLAN network identifier, 1 to 16777215.")]
 Encapsulation = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="auto: the best that each pair of hypervisors shares; stt, geneve, vxlan or gre; none: flat."),
+    typer.Option(
+        metavar="NAME",
+        help=f"{AUTO}: the best that each pair of hypervisors shares; {', '.join(ENCAPSULATIONS)}; {NONE}: flat.",
+        autocompletion=lambda: [AUTO, NONE, *ENCAPSULATIONS],
+    ),
 ]
 Mtu = Annotated[int | None, typer.Option(metavar="BYTES", help="Bytes of IP that guests may send, 1280 to 65000.")]
 Pool = Annotated[

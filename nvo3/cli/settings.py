@@ -6,12 +6,13 @@ import typer
 
 from nvo3.cli import common
 from nvo3.cli.common import Api, Output, OutputAs, Timeout, Wait
+from nvo3.model.logical import SCLP_PAYLOADS
 
 app = common.new_group("System-wide settings.")
 
 
 def _row(item: dict[str, Any]) -> dict[str, Any]:
-    return {"ENCAPSULATION ORDER": item["encapsulation_order"]}
+    return {"ENCAPSULATION ORDER": item["encapsulation_order"], "SCLP PAYLOAD": item["sclp_payload"]}
 
 
 @app.command()
@@ -28,6 +29,10 @@ def set_settings(
         str | None,
         typer.Option(metavar="NAME,...", help="What `auto` prefers, best first; what is not named is not chosen."),
     ] = None,
+    sclp_payload: Annotated[
+        str | None,
+        typer.Option(metavar="|".join(SCLP_PAYLOADS), help="What SCLP carries.", autocompletion=lambda: list(SCLP_PAYLOADS)),
+    ] = None,
     wait: Wait = False,
     timeout: Timeout = common.TIMEOUT_DEFAULT_S,
     api: Api = common.API_DEFAULT,
@@ -39,6 +44,6 @@ def set_settings(
     """
     order = None if encapsulation_order is None else [name for name in encapsulation_order.split(",") if name]
     with common.connected(api) as client:
-        body = common.given(encapsulation_order=order)
+        body = common.given(encapsulation_order=order, sclp_payload=sclp_payload)
         item = client.patch("/v1/settings", body, **common.query(wait, timeout))
     common.show_item(item, _row(item), output)

@@ -103,6 +103,7 @@ def prepare_hypervisor(space: str, place: Place, index: int) -> None:
         space,
     )
     silence(space, [NIC])
+    _leave_to_tunnels(space)
 
 
 def silence(space: str, interfaces: Sequence[str]) -> None:
@@ -116,6 +117,17 @@ def silence(space: str, interfaces: Sequence[str]) -> None:
         f'add chain netdev nvo3 {name} {{ type filter hook ingress device "{name}" priority -500; policy drop; }}' for name in interfaces
     ]
     system.run_in(space, ["nft", "-f", "-"], stdin="\n".join(rules) + "\n")
+
+
+def _leave_to_tunnels(space: str) -> None:
+    """Keep the kernel's own stack from what arrives as SCLP by br-phy.
+
+    Open vSwitch hands br-phy what no tunnel port takes: fragments, and everything before the ports are there.  The stack would answer
+    that it has no such protocol or port.
+    """
+    chain = "add chain ip nvo3 input { type filter hook input priority 0; policy accept; }"
+    rules = [f"add rule ip nvo3 input {match} drop" for match in ("ip protocol 234", "udp dport 7234")]
+    system.run_in(space, ["nft", "-f", "-"], stdin="\n".join(["add table ip nvo3", chain, *rules]) + "\n")
 
 
 def set_wire(space: str, wire: Wire) -> None:

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 
 from nvo3.model.errors import ConfigError
 from nvo3.model.ids import VNI_MAX, VNI_MIN, Vni
-from nvo3.model.logical import AUTO, MTU_MAX, MTU_MIN, NONE, IPAddress, IPNetwork
+from nvo3.model.logical import AUTO, MTU_MAX, MTU_MIN, NONE, SCLP_PAYLOADS, IPAddress, IPNetwork
 from nvo3.model.physical import ENCAPSULATIONS, UNDERLAY_MTU_MAX
 
 POOLS_MAX = 16  # of a network
@@ -65,6 +65,13 @@ def check_encapsulation_order(names: Sequence[str], path: str) -> tuple[str, ...
         if name in names[:index]:
             raise ConfigError(f"{path}[{index}]", f"{name!r} stands twice", name)
     return tuple(names)
+
+
+def check_sclp_payload(name: str, path: str) -> str:
+    """Check what SCLP carries."""
+    if name not in SCLP_PAYLOADS:
+        raise ConfigError(path, f"{name!r} is not one of {', '.join(SCLP_PAYLOADS)}", name, ", ".join(SCLP_PAYLOADS))
+    return name
 
 
 def check_mtu(mtu: int, encapsulation: str, path: str) -> int:

@@ -21,12 +21,17 @@ class NorthboundChanged:
 
 @dataclass(frozen=True, slots=True)
 class HypervisorChanged:
-    """A hypervisor's database changed.  view: None while it is not reachable or br-int does not stand yet; detail: why, one line."""
+    """A hypervisor's database changed.
+
+    view: None while it is not reachable or br-int does not stand yet; detail: why, one line.  configured: what was last written into the
+    database is in force.
+    """
 
     hypervisor: UUID
     connected: bool
     view: HypervisorView | None
     detail: str = ""
+    configured: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Inventory:
         self.networks: dict[UUID, Network] = {}
         self.ports: dict[UUID, Port] = {}
         self.hosts: dict[UUID, Host] = {}
-        self._encapsulation_order: tuple[str, ...] = tuple(ENCAPSULATIONS)
+        self._settings = Settings(tuple(ENCAPSULATIONS))
         # Interfaces with a port's iface-id, by port, oldest first; the newest is the binding, so that a port can be plugged in at its
         # new hypervisor before it is unplugged at the old one.
         self._claims: dict[UUID, dict[UUID, Vport]] = {}
@@ -91,14 +91,19 @@ class Inventory:
     @property
     def encapsulation_order(self) -> tuple[str, ...]:
         """What AUTO prefers, best first."""
-        return self._encapsulation_order
+        return self._settings.encapsulation_order
+
+    @property
+    def sclp_payload(self) -> str:
+        """What tunnels of SCLP carry."""
+        return self._settings.sclp_payload
 
     # Rows of the NB database.  Each returns nothing; `bind` follows where a binding may have changed.
 
     def put_settings(self, settings: Settings) -> None:
         """Replace the settings."""
         self.memo.clear()
-        self._encapsulation_order = settings.encapsulation_order
+        self._settings = settings
 
     def put_network(self, network: Network) -> None:
         """Add or replace a network."""

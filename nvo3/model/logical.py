@@ -12,6 +12,8 @@ IPNetwork = IPv4Network | IPv6Network
 AUTO = "auto"  # encapsulation chosen for each pair of hypervisors
 NONE = "none"  # flat: br-int joined to br-phy without a tunnel
 
+SCLP_PAYLOADS = ("vxlan", "geneve")  # what SCLP may carry; the first unless the settings say otherwise
+
 MTU_MIN = 1280  # IPv6 needs it of every link (RFC 8200 section 5)
 MTU_MAX = 65000  # the largest that any encapsulation carries
 MTU_DEFAULT = 1400  # fits every encapsulation over an underlay of 1500
@@ -67,6 +69,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """System-wide choices.  encapsulation_order: what AUTO prefers, best first."""
+    """System-wide choices.  encapsulation_order: what AUTO prefers, best first.  sclp_payload: one of SCLP_PAYLOADS."""
 
     encapsulation_order: tuple[str, ...]
+    sclp_payload: str = SCLP_PAYLOADS[0]

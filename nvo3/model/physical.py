@@ -3,7 +3,8 @@
 A further encapsulation is one row in ENCAPSULATIONS; pipeline, API and lab take it from there.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from uuid import UUID
 
@@ -23,6 +24,8 @@ class Encapsulation:
     key: what its tunnel key is made of.
     segments: a frame larger than the underlay's packets travels as several of them.
     proof: a key of `Interface.status` that an OVS sets which really has it.  Some releases list a type that they do not implement.
+    options: of the tunnel port.  defaults: options that it gets where it has none; then they are its host's.
+    has_payload: it carries another encapsulation's header and the frame; the settings say whose, `options:payload` tells OVS.
     """
 
     name: str
@@ -32,10 +35,34 @@ class Encapsulation:
     key: KeyLayout = VNI_ONLY
     segments: bool = False
     proof: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    has_payload: bool = False
+
+    @property
+    def port(self) -> str:
+        """Name of its tunnel port, on every hypervisor."""
+        return f"nvo3-{self.name}"
 
     def mtu_over(self, underlay_mtu: int) -> int:
         """Return the largest IP packet of a guest, in bytes, that it carries over an underlay whose own are of at most `underlay_mtu`."""
         return (UNDERLAY_MTU_MAX if self.segments else underlay_mtu) - self.overhead_bytes
+
+
+def _sclp(name: str, ofport: int, transport: str, outer_bytes: int) -> Encapsulation:
+    """SCLP (docs/protocols/sclp.md).  outer_bytes: what stands before its header."""
+    return Encapsulation(
+        name,
+        "sclp",
+        outer_bytes + 12 + 16 + 14,  # SCLP; VXLAN is 8, Geneve 8 and an option of 8 for the state of the inner frame
+        ofport,
+        segments=True,
+        proof="sclp_datapath",
+        options={"transport": transport},
+        # Both ends of every tunnel are switches that prove to have it, and none sends the state to others.
+        defaults={"offload": "true"},
+        has_payload=True,
+    )
 
 
 # Best first: the order that `auto` prefers unless the settings say otherwise.
@@ -43,6 +70,8 @@ ENCAPSULATIONS: dict[str, Encapsulation] = {
     e.name: e
     for e in (
         Encapsulation("stt", "stt", 20 + 20 + 18 + 14, 65004, CONTEXT_ID, segments=True, proof="stt_datapath"),  # draft-davie-stt-08
+        _sclp("sclp-udp", 65006, "udp", 20 + 8),
+        _sclp("sclp", 65005, "ip", 20),
         Encapsulation("geneve", "geneve", 20 + 8 + 8 + 14, 65002),  # RFC 8926 section 3.1, no options
         Encapsulation("vxlan", "vxlan", 20 + 8 + 8 + 14, 65001),  # RFC 7348 section 5
         Encapsulation("gre", "gre", 20 + 8 + 14, 65003, NVGRE),  # RFC 7637 section 3.2: key = VSID (24) + FlowID (8)

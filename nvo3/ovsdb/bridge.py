@@ -4,7 +4,7 @@
 it changes nothing. Ports that others plug into br-int are theirs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,21 +28,17 @@ class NotOurs(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """controller: OpenFlow target, `tcp:IP:PORT`.  patch: join br-int to br-phy."""
+    """controller: OpenFlow target, `tcp:IP:PORT`.  patch: join br-int to br-phy.  sclp_payload: what tunnels of SCLP carry."""
 
     dpid: Dpid
     controller: str
     patch: bool
+    sclp_payload: str
 
 
 def find(rows: Iterable[Any], name: str) -> Any | None:
     """Return the row with a name."""
     return next((row for row in rows if row.name == name), None)
-
-
-def tunnel_name(encapsulation: str) -> str:
-    """Return the name of the tunnel port for an encapsulation."""
-    return f"nvo3-{encapsulation}"
 
 
 def offered(root: Any) -> list[Encapsulation]:
@@ -71,7 +67,7 @@ class _Writer:
                 setattr(row, name, value)
                 self.changed = True
 
-    def merge(self, row: Any, column: str, entries: dict[str, str]) -> None:
+    def merge(self, row: Any, column: str, entries: Mapping[str, str]) -> None:
         for key, value in entries.items():
             if getattr(row, column).get(key) != value:
                 row.setkey(column, key, value)
@@ -82,12 +78,17 @@ class _Writer:
         port = self.insert("Port", name=name, interfaces=[interface], external_ids={OWNER: "true"})
         bridge.addvalue("ports", port)
 
-    def ensure_port(self, bridge: Any, name: str, **columns: Any) -> None:
-        port = find(bridge.ports, name)
+    def ensure_port(
+        self, bridge: Any, name: str, options: Mapping[str, str], defaults: Mapping[str, str] | None = None, **columns: Any
+    ) -> None:
+        """Have a port with these options, and with `defaults` where it has none of the kind; its other options are its host's."""
+        defaults, port = defaults or {}, find(bridge.ports, name)
         if port is None:
-            self.add_port(bridge, name, **columns)
-        else:
-            self.assign(port.interfaces[0], **columns)
+            self.add_port(bridge, name, options={**defaults, **options}, **columns)
+            return
+        interface = port.interfaces[0]
+        self.assign(interface, **columns)
+        self.merge(interface, "options", {k: v for k, v in defaults.items() if k not in interface.options} | dict(options))
 
     def remove_port(self, bridge: Any, name: str) -> None:
         port = find(bridge.ports, name)
@@ -112,9 +113,10 @@ def ensure(txn: ovs.db.idl.Transaction, root: Any, wanted: Wanted) -> bool:
     for encapsulation in offered(root):
         writer.ensure_port(
             bridge,
-            tunnel_name(encapsulation.name),
+            encapsulation.port,
+            _tunnel_options(encapsulation, wanted),
+            encapsulation.defaults,
             type=encapsulation.interface_type,
-            options={"remote_ip": "flow", "key": "flow"},
             ofport_request=[encapsulation.ofport],
         )
     _ensure_patch(writer, root, bridge, wanted.patch)
@@ -123,6 +125,11 @@ def ensure(txn: ovs.db.idl.Transaction, root: Any, wanted: Wanted) -> bool:
 
 def _other_config(wanted: Wanted) -> dict[str, str]:
     return {"datapath-id": f"{wanted.dpid:016x}", "disable-in-band": "true"}
+
+
+def _tunnel_options(encapsulation: Encapsulation, wanted: Wanted) -> dict[str, str]:
+    payload = {"payload": wanted.sclp_payload} if encapsulation.has_payload else {}
+    return {"remote_ip": "flow", "key": "flow", **encapsulation.options, **payload}
 
 
 def _create_bridge(writer: _Writer, root: Any, wanted: Wanted) -> Any:
@@ -158,8 +165,8 @@ def _ensure_controller(writer: _Writer, bridge: Any, target: str) -> None:
 def _ensure_patch(writer: _Writer, root: Any, bridge: Any, wanted: bool) -> None:
     underlay = find(root.bridges, UNDERLAY)
     if underlay is not None and wanted:
-        writer.ensure_port(bridge, _PATCH, type="patch", options={"peer": _PATCH_PEER}, ofport_request=[PATCH_OFPORT])
-        writer.ensure_port(underlay, _PATCH_PEER, type="patch", options={"peer": _PATCH})
+        writer.ensure_port(bridge, _PATCH, {"peer": _PATCH_PEER}, type="patch", ofport_request=[PATCH_OFPORT])
+        writer.ensure_port(underlay, _PATCH_PEER, {"peer": _PATCH}, type="patch")
         return
     writer.remove_port(bridge, _PATCH)
     if underlay is not None:
@@ -173,8 +180,8 @@ def withdraw(txn: ovs.db.idl.Transaction, root: Any) -> bool:
     if bridge is None or OWNER not in bridge.external_ids:
         return False
     _ensure_patch(writer, root, bridge, wanted=False)
-    for encapsulation in ENCAPSULATIONS:
-        writer.remove_port(bridge, tunnel_name(encapsulation))
+    for encapsulation in ENCAPSULATIONS.values():
+        writer.remove_port(bridge, encapsulation.port)
     if [p.name for p in bridge.ports] == [BRIDGE]:
         root.delvalue("bridges", bridge)
     else:
@@ -192,10 +199,10 @@ def ofport_of(bridge: Any, name: str) -> int | None:
 
 def tunnel_ofport(bridge: Any, encapsulation: Encapsulation) -> int | None:
     """Return the OpenFlow port of the tunnel port for an encapsulation, None where the switch does not really have it."""
-    port = find(bridge.ports, tunnel_name(encapsulation.name))
+    port = find(bridge.ports, encapsulation.port)
     if port is not None and encapsulation.proof is not None and encapsulation.proof not in port.interfaces[0].status:
         return None
-    return ofport_of(bridge, tunnel_name(encapsulation.name))
+    return ofport_of(bridge, encapsulation.port)
 
 
 def underlay_mtu(root: Any) -> int | None:

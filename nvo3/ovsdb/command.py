@@ -452,19 +452,27 @@ def _check_hypervisor(view: View, hypervisor: Hypervisor) -> None:
 # Settings.
 
 
-def set_settings(northbound: Northbound, *, encapsulation_order: Sequence[str] | None = None) -> Settings:
-    """Change the settings.  encapsulation_order: what AUTO prefers, best first; what is not named is not chosen."""
+def set_settings(
+    northbound: Northbound, *, encapsulation_order: Sequence[str] | None = None, sclp_payload: str | None = None
+) -> Settings:
+    """Change the settings, those that are given.
+
+    encapsulation_order: what AUTO prefers, best first; what is not named is not chosen.  sclp_payload: what SCLP carries.
+    """
 
     def compose(change: Change) -> Settings:
-        if encapsulation_order is None:
-            return change.view.settings
-        settings = Settings(check.check_encapsulation_order(encapsulation_order, "encapsulation_order"))
+        settings, columns = change.view.settings, dict[str, Any]()
+        if encapsulation_order is not None:
+            order = check.check_encapsulation_order(encapsulation_order, "encapsulation_order")
+            settings, columns["encapsulation_order"] = replace(settings, encapsulation_order=order), ",".join(order)
+        if sclp_payload is not None:
+            payload = check.check_sclp_payload(sclp_payload, "sclp_payload")
+            settings, columns["sclp_payload"] = replace(settings, sclp_payload=payload), [payload]
         row = change.view.settings_row
-        text = ",".join(settings.encapsulation_order)
-        if row is None:
-            change.insert("Settings", uuid4(), encapsulation_order=text)
-        else:
-            change.update("Settings", row, encapsulation_order=text)
+        if columns and row is None:
+            change.insert("Settings", uuid4(), **columns)
+        elif columns:
+            change.update("Settings", row, **columns)
         return settings
 
     return northbound.transact(compose)

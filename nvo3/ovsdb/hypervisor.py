@@ -18,6 +18,7 @@ import ovs.poller
 
 from nvo3.model.event import HypervisorChanged
 from nvo3.model.ids import Dpid
+from nvo3.model.logical import SCLP_PAYLOADS
 from nvo3.model.physical import Hypervisor, HypervisorView, Vport
 from nvo3.ovsdb import bridge, vswitch
 
@@ -42,7 +43,7 @@ class HypervisorLink:
         report: Callable[[HypervisorChanged], None],
     ) -> None:
         self.row = row
-        self.patch = False
+        self._patch, self._sclp_payload = False, SCLP_PAYLOADS[0]
         self._dpid = dpid
         self._controller_target = controller_target
         self._report = report
@@ -53,13 +54,14 @@ class HypervisorLink:
         self._watch_connect_errors()
         self._txn: ovs.db.idl.Transaction | None = None
         self._txn_error = ""
+        self._written_cfg = 0  # what ovs-vswitchd's `cur_cfg` is from when it has worked through what was written
         self._seen: tuple[Any, ...] = ()
         self._connected_at: float | None = None
         self._thread = eventlet.spawn(self._run)
 
-    def set_patch(self, wanted: bool) -> None:
-        """Whether br-int is to be joined to br-phy."""
-        self.patch = wanted
+    def configure(self, patch: bool, sclp_payload: str) -> None:
+        """Say how br-int is to be; see `bridge.Wanted`."""
+        self._patch, self._sclp_payload = patch, sclp_payload
         self._seen = ()
         self._evaluate()
 
@@ -116,7 +118,7 @@ class HypervisorLink:
             return
         self._connected_at, self._connect_error = None, ""
         self._poll_transaction()
-        seen = (self._idl.change_seqno, self.patch, self._txn is None)
+        seen = (self._idl.change_seqno, self._txn is None)
         if seen == self._seen:
             return
         self._seen = seen
@@ -126,7 +128,8 @@ class HypervisorLink:
             return
         detail = self._configure(root)
         view, problem = self._view(root)
-        self._tell(True, view, detail or problem)
+        configured = self._txn is None and not detail and root.cur_cfg >= self._written_cfg
+        self._tell(True, view, detail or problem, configured)
 
     def _tell_unreachable(self) -> None:
         now = eventlet.hubs.get_hub().clock()
@@ -143,8 +146,8 @@ class HypervisorLink:
         elif self._idl._session.reconnect.backoff > _POLL_MS:
             self._tell(False, None, f"{self.row.remote}: {os.strerror(errno.ETIMEDOUT)}")
 
-    def _tell(self, connected: bool, view: HypervisorView | None, detail: str) -> None:
-        event = HypervisorChanged(self.row.uuid, connected, view, detail)
+    def _tell(self, connected: bool, view: HypervisorView | None, detail: str, configured: bool = False) -> None:
+        event = HypervisorChanged(self.row.uuid, connected, view, detail, configured)
         if event == self._reported:
             return
         before, self._reported = self._reported, event
@@ -161,7 +164,7 @@ class HypervisorLink:
             return self._txn_error
         txn = ovs.db.idl.Transaction(self._idl)
         try:
-            changed = bridge.ensure(txn, root, bridge.Wanted(self._dpid, self._target(), self.patch))
+            changed = bridge.ensure(txn, root, bridge.Wanted(self._dpid, self._target(), self._patch, self._sclp_payload))
         except bridge.NotOurs as error:
             txn.abort()
             return str(error)
@@ -169,6 +172,7 @@ class HypervisorLink:
             txn.abort()
             return self._txn_error
         txn.add_comment(f"nvo3: configure {bridge.BRIDGE}")
+        root.increment("next_cfg")
         self._txn = txn
         self._poll_transaction()
         return self._txn_error
@@ -181,6 +185,8 @@ class HypervisorLink:
             return
         good = (ovs.db.idl.Transaction.SUCCESS, ovs.db.idl.Transaction.UNCHANGED, ovs.db.idl.Transaction.TRY_AGAIN)
         self._txn_error = "" if status in good else f"configuration refused: {self._txn.get_error()}"
+        if status == ovs.db.idl.Transaction.SUCCESS:
+            self._written_cfg = self._txn.get_increment_new_value()
         self._txn = None
 
     def _abort(self) -> None:

@@ -141,8 +141,10 @@ class View:
         rows = self._tables["Settings"].rows
         settings = DEFAULT_SETTINGS
         for uuid in rows:
-            names = [name for name in rows[uuid].encapsulation_order.split(",") if name in ENCAPSULATIONS]
-            settings = Settings(tuple(dict.fromkeys(names)) or DEFAULT_SETTINGS.encapsulation_order)
+            row = rows[uuid]
+            names = [name for name in row.encapsulation_order.split(",") if name in ENCAPSULATIONS]
+            order = tuple(dict.fromkeys(names)) or DEFAULT_SETTINGS.encapsulation_order
+            settings = Settings(order, row.sclp_payload[0] if row.sclp_payload else DEFAULT_SETTINGS.sclp_payload)
         if settings != self.settings or not self._started:
             self.settings = settings
             changes.upserted.append(settings)

@@ -9,6 +9,7 @@ from typing import Any
 import ovs.db.idl
 
 _STRING = {"type": "string"}
+_INTEGER = {"type": "integer"}
 _STRINGS = {"type": {"key": "string", "min": 0, "max": "unlimited"}}
 _STRING_MAP = {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}}
 _OPTIONAL_STRING = {"type": {"key": "string", "min": 0, "max": 1}}
@@ -26,6 +27,8 @@ _SCHEMA: dict[str, Any] = {
         "Open_vSwitch": {
             "columns": {
                 "bridges": _refs("Bridge"),
+                "cur_cfg": _INTEGER,
+                "next_cfg": _INTEGER,
                 "external_ids": _STRING_MAP,
                 "iface_types": _STRINGS,
             },

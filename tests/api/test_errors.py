@@ -81,7 +81,7 @@ def test_chunked_body(http: httpx.Client) -> None:
         ({"name": "n", "vni": 0}, "vni", "0 is not within 1..16777215"),
         ({"name": "n", "vni": 10**30}, "vni", f"{10**30} is not within 1..16777215"),
         ({"name": "n", "mtu": 1279}, "mtu", "1279 is not within 1280..65000 bytes"),
-        ({"name": "n", "encapsulation": "x"}, "encapsulation", "'x' is not one of auto, none, stt, geneve, vxlan, gre"),
+        ({"name": "n", "encapsulation": "x"}, "encapsulation", "'x' is not one of auto, none, stt, sclp-udp, sclp, geneve, vxlan, gre"),
         ({"name": "n", "pools": ["10.0.0.0/8", "10.1.0.0/16"]}, "pools[1]", "10.1.0.0/16 overlaps 10.0.0.0/8"),
         ({"name": "n", "pools": ["10.0.0.1/8"]}, "pools[0]", "10.0.0.1/8 has host bits set; the prefix is 10.0.0.0/8"),
         ({"name": "a/b"}, "name", "'a/b' is not a name: 1 to 63 of"),

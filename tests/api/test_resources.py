@@ -134,8 +134,8 @@ def test_hypervisor(http: httpx.Client) -> None:
 
 
 def test_settings(http: httpx.Client) -> None:
-    assert _reply(http.get("/v1/settings"), 200) == {"encapsulation_order": ["geneve", "vxlan", "gre"]}
-    body = {"encapsulation_order": ["vxlan", "gre"]}
+    assert _reply(http.get("/v1/settings"), 200) == {"encapsulation_order": ["geneve", "vxlan", "gre"], "sclp_payload": "vxlan"}
+    body = {"encapsulation_order": ["vxlan", "gre"], "sclp_payload": "geneve"}
     assert _reply(http.patch("/v1/settings", json=body), 200) == body
     assert _reply(http.patch("/v1/settings", json={}), 200) == body
     assert _reply(http.get("/v1/settings"), 200) == body

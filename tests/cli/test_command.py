@@ -93,10 +93,11 @@ def test_hypervisor(nvo3: Nvo3) -> None:
 
 
 def test_settings(nvo3: Nvo3) -> None:
-    changed = {"encapsulation_order": ["vxlan", "gre"]}
+    changed = {"encapsulation_order": ["vxlan", "gre"], "sclp_payload": "vxlan"}
     assert _json(nvo3("settings set --encapsulation-order vxlan,gre -o json")) == changed
     assert _json(nvo3("settings show -o json")) == changed
-    assert _table(nvo3("settings show")) == [["ENCAPSULATION", "ORDER", "vxlan,gre"]]
+    assert _json(nvo3("settings set --sclp-payload geneve -o json")) == changed | {"sclp_payload": "geneve"}
+    assert _table(nvo3("settings show")) == [["ENCAPSULATION", "ORDER", "vxlan,gre"], ["SCLP", "PAYLOAD", "geneve"]]
 
 
 def test_wait(web: Nvo3) -> None:
@@ -115,6 +116,8 @@ def test_wait(web: Nvo3) -> None:
         ("tenant show blue", "tenant 'blue' does not exist"),
         ("tenant delete red", "tenant red is in use by network red/web"),
         ("network create red/n --vni 16777216", "vni: 16777216 is not within 1..16777215"),
+        ("settings set --sclp-payload gre", "sclp_payload: 'gre' is not one of vxlan, geneve"),
+        ("network create red/n --encapsulation mpls", "encapsulation: 'mpls' is not one of auto, none, stt, sclp-udp, sclp, "),
         ("network create red/n --vni 5000", "vni: 5000: taken by network red/web"),
         ("network create red/n --pool 10.0.0.0/8 --pool 10.1.0.0/16", "pools[1]: 10.1.0.0/16 overlaps 10.0.0.0/8"),
         ("port create red/web/b --mac 02:00:00:00:00:01", "mac: 02:00:00:00:00:01: taken by port red/web/a1"),

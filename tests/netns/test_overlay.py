@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.netns
 
 NETWORK = "/v1/tenants/red/networks/web"
 R2, R2_IPV6 = "10.0.0.12", "fd00:10::12"
+DISSECTOR = Path(__file__).resolve().parents[2] / "docs" / "protocols" / "sclp.lua"
 
 
 def dump_flows(lab: Lab, hypervisor: str) -> list[str]:
@@ -36,7 +38,7 @@ def test_change_of_encapsulation_under_traffic_loses_at_most_50_ms(lab: Lab) -> 
         try:
             for address in (R2, R2_IPV6):
                 with pinging(lab, "r1", address) as ping:
-                    for encapsulation in ("vxlan", "geneve", "gre", "vxlan", "stt", "vxlan"):
+                    for encapsulation in ("vxlan", "sclp", "geneve", "sclp-udp", "gre", "sclp", "sclp-udp", "stt", "vxlan"):
                         answer = client.patch(NETWORK, json={"encapsulation": encapsulation}, wait="realized")
                         (pair,) = answer["status"]["encapsulations"]
                         assert pair["encapsulation"] == encapsulation
@@ -46,9 +48,11 @@ def test_change_of_encapsulation_under_traffic_loses_at_most_50_ms(lab: Lab) -> 
             client.patch(NETWORK, json={"encapsulation": "auto"}, wait="realized")
 
 
-TUNNELLED = "udp port 4789 or udp port 6081 or ip proto 47 or tcp port 7471"
+TUNNELLED = "udp port 4789 or udp port 6081 or ip proto 47 or tcp port 7471 or ip proto 234 or udp port 7234"
 WIRE = {
     "stt": ("tcp port 7471", "stt.context_id", "0x0000000000001389"),  # its lowest 24 bits; see below for the others
+    "sclp-udp": ("udp port 7234", "vxlan.vni", "5001"),
+    "sclp": ("ip proto 234", "vxlan.vni", "5001"),
     "vxlan": ("udp port 4789", "vxlan.vni", "5001"),
     "geneve": ("udp port 6081", "geneve.vni", "0x001389"),
     "gre": ("ip proto 47", "gre.key", "0x00138900"),  # NVGRE: VSID in the upper 24 bits (RFC 7637 section 3.2)
@@ -72,8 +76,10 @@ def test_wireshark_finds_the_network_s_id_on_the_wire(lab: Lab, encapsulation: s
             tcpdump.communicate(timeout=10)
         finally:
             client.patch(NETWORK, json={"encapsulation": "auto"}, wait="realized")
-    # Wireshark knows STT by its looks only, and asks for that first where it is told to.
-    options = ["-o", "ip.try_heuristic_first:TRUE", "-T", "fields", "-E", "occurrence=f"]
+    # Wireshark knows STT by its looks only, and asks for that first where it is told to; SCLP by our dissector.  The NIC that is to
+    # compute checksums is after the capture.
+    ours = ["-X", f"lua_script:{DISSECTOR}", "-o", "sclp.check_checksum:FALSE"]
+    options = [*ours, "-o", "ip.try_heuristic_first:TRUE", "-T", "fields", "-E", "occurrence=f"]
     argv = ["tshark", "-r", str(file), *options, "-e", field, "-e", "icmp.type", "-e", "_ws.expert"]
     rows = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split("\n")
     seen = [row.split("\t") for row in rows if row]
@@ -84,6 +90,38 @@ def test_wireshark_finds_the_network_s_id_on_the_wire(lab: Lab, encapsulation: s
         assert len({key.version for key in keys}) == 1
         seen = [[f"{key.vni:#018x}", *row[1:]] for key, row in zip(keys, seen, strict=True)]
     assert seen == [[value, "8", ""], [value, "0", ""], [value, "8", ""], [value, "0", ""]]
+
+
+def _sclp_options(lab: Lab, hypervisor: str, port: str) -> dict[str, str]:
+    text = lab.switch(hypervisor).vsctl("get", "interface", port, "options")
+    return dict(re.findall(r'(\w+)="?([\w.]+)"?', text))
+
+
+def test_the_payload_of_sclp_is_set_on_every_port_and_what_a_host_has_chosen_stays(lab: Lab) -> None:
+    ports = [(hv, port) for hv in ("hv1", "hv2") for port in ("nvo3-sclp", "nvo3-sclp-udp")]
+    transports = {"nvo3-sclp": "ip", "nvo3-sclp-udp": "udp"}
+    base = {"remote_ip": "flow", "key": "flow", "offload": "true"}
+    expected = {(hv, port): base | {"transport": transports[port], "payload": "vxlan"} for hv, port in ports}
+    assert {where: _sclp_options(lab, *where) for where in ports} == expected
+    switch = lab.switch("hv1")
+    with lab.client() as client:
+        try:
+            switch.vsctl("set", "interface", "nvo3-sclp", "options:offload=false", "options:tos=8")
+            client.patch("/v1/settings", json={"sclp_payload": "geneve"}, wait="realized")
+            expected = {where: options | {"payload": "geneve"} for where, options in expected.items()}
+            expected["hv1", "nvo3-sclp"] |= {"offload": "false", "tos": "8"}
+            assert {where: _sclp_options(lab, *where) for where in ports} == expected
+        finally:
+            switch.vsctl("remove", "interface", "nvo3-sclp", "options", "offload", "tos")
+            client.patch("/v1/settings", json={"sclp_payload": "vxlan"}, wait="realized")
+        expected["hv1", "nvo3-sclp"] = base | {"transport": "ip", "payload": "vxlan"}
+        assert wait_until(lambda: _sclp_options(lab, "hv1", "nvo3-sclp") == expected["hv1", "nvo3-sclp"], 5)
+        try:
+            answer = client.patch(NETWORK, json={"encapsulation": "sclp"}, wait="realized")
+            assert [pair["encapsulation"] for pair in answer["status"]["encapsulations"]] == ["sclp"]
+            lab.run("r1", ["ping", "-c", "2", "-i", "0.05", R2])
+        finally:
+            client.patch(NETWORK, json={"encapsulation": "auto"}, wait="realized")
 
 
 def test_killed_controller_costs_no_packet_and_its_restart_neither(lab: Lab) -> None:

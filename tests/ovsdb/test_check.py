@@ -151,7 +151,7 @@ def test_remote_that_is_none(remote: str) -> None:
 def test_encapsulation() -> None:
     assert check.check_encapsulation("auto", "encapsulation") == "auto"
     error = _refused(check.check_encapsulation, "mpls", "encapsulation")
-    assert str(error) == "encapsulation: 'mpls' is not one of auto, none, stt, geneve, vxlan, gre"
+    assert str(error) == "encapsulation: 'mpls' is not one of auto, none, stt, sclp-udp, sclp, geneve, vxlan, gre"
     assert check.check_encapsulation_order(["gre", "vxlan"], "order") == ("gre", "vxlan")
     assert "stands twice" in str(_refused(check.check_encapsulation_order, ["gre", "gre"], "order"))
     assert "order[1]: 'auto'" in str(_refused(check.check_encapsulation_order, ["gre", "auto"], "order"))

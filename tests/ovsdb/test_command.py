@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from nvo3.model.errors import ConfigError, Conflict, NotFound, Nvo3Error
+from nvo3.model.logical import Settings
+from nvo3.model.physical import ENCAPSULATIONS
 from nvo3.ovsdb import command
 
 pytestmark = pytest.mark.ovsdb
@@ -127,6 +129,21 @@ def test_settings(northbound: Any) -> None:
     )
     command.set_settings(northbound, encapsulation_order=["vxlan"])
     assert northbound.view.settings.encapsulation_order == ("vxlan",)
+    command.set_settings(northbound, sclp_payload="geneve")
+    assert northbound.view.settings == Settings(("vxlan",), "geneve")
+    command.set_settings(northbound, encapsulation_order=["gre"])
+    assert northbound.view.settings == command.set_settings(northbound) == Settings(("gre",), "geneve")
+
+
+def test_settings_with_only_a_payload_leave_the_order_as_it_is_by_default(northbound: Any) -> None:
+    command.set_settings(northbound, sclp_payload="geneve")
+    assert northbound.view.settings == Settings(tuple(ENCAPSULATIONS), "geneve")
+
+
+@pytest.mark.parametrize("encapsulation", ["auto", "none", *ENCAPSULATIONS])
+def test_the_database_takes_every_encapsulation(red: Any, encapsulation: str) -> None:
+    command.set_network(red, "red", "web", encapsulation=encapsulation)
+    assert red.view.network("red", "web").encapsulation == encapsulation
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "-a", "a b", "ä", "a" * 64, "a\n", "."])
@@ -153,6 +170,7 @@ def test_values_out_of_range(red: Any) -> None:
         ("addresses[0]: 10.0.1.1 is in no pool", port, ("red", "web", "n"), {"addresses": ["10.0.1.1"]}),
         ("remote: 'x' is not tcp:HOST:PORT", command.create_hypervisor, ("hv1", "x"), {}),
         ("is not one of", command.set_settings, (), {"encapsulation_order": ["x"]}),
+        ("sclp_payload: 'gre' is not one of vxlan, geneve", command.set_settings, (), {"sclp_payload": "gre"}),
     ):
         assert message in _refused(ConfigError, red, function, *path, **fields)
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from nvo3.model.errors import ConfigError, Unavailable
-from nvo3.ovsdb import server
+from nvo3.model.logical import Settings
+from nvo3.ovsdb import command, server
+from nvo3.ovsdb.northbound import Northbound
 
 pytestmark = pytest.mark.ovsdb
 
@@ -175,6 +177,29 @@ def test_older_schema_is_converted(tmp_path: Path) -> None:
         command = [_binary("ovsdb-client"), "list-tables", running.remote, "nvo3"]
         assert b"Hypervisor" in subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
     finally:
+        running.stop()
+
+
+def test_settings_of_a_database_without_payload_are_kept(tmp_path: Path) -> None:
+    schema = json.loads(server.SCHEMA.read_text())
+    schema["version"] = "1.1.0"
+    del schema["tables"]["Settings"]["columns"]["sclp_payload"]
+    schema["tables"]["Network"]["columns"]["encapsulation"]["type"]["key"]["enum"][1] = ["auto", "none", "stt", "geneve", "vxlan", "gre"]
+    (tmp_path / "s").mkdir()
+    (tmp_path / "old.ovsschema").write_text(json.dumps(schema))
+    tool, database = _binary("ovsdb-tool"), str(tmp_path / "s" / "nvo3.db")
+    subprocess.run([tool, "create", database, str(tmp_path / "old.ovsschema")], check=True)
+    insert = {"op": "insert", "table": "Settings", "row": {"encapsulation_order": "gre,vxlan"}}
+    subprocess.run([tool, "transact", database, json.dumps(["nvo3", insert])], stdout=subprocess.DEVNULL, check=True)
+    running = server.start(tmp_path / "s", tmp_path / "r")
+    northbound = Northbound(running.remote)
+    try:
+        northbound.start()
+        northbound.wait_up()
+        assert northbound.view.settings == Settings(("gre", "vxlan"), "vxlan")
+        assert command.set_settings(northbound, sclp_payload="geneve") == northbound.view.settings == Settings(("gre", "vxlan"), "geneve")
+    finally:
+        northbound.stop()
         running.stop()
 
 

@@ -10,7 +10,7 @@ from nvo3.controller import (
     RETRY_S,
     SETTLE_S,
     ChangeFlows,
-    ConfigurePatch,
+    ConfigureBridge,
     ConnectHypervisor,
     Controller,
     DisconnectHypervisor,
@@ -28,7 +28,7 @@ from nvo3.model.event import (
     Tick,
 )
 from nvo3.model.ids import Dpid, Mac, Vni, dpid_of
-from nvo3.model.logical import NONE, Network, Port, Settings, Tenant
+from nvo3.model.logical import MTU_MAX, NONE, Network, Port, Settings, Tenant
 from nvo3.model.physical import Hypervisor, HypervisorView, Vport
 from nvo3.model.tunnel_key import CONTEXT_ID, TunnelKey
 from nvo3.pipeline import compose
@@ -369,14 +369,31 @@ def test_flat_network_asks_for_the_patch_and_uses_it() -> None:
     system.plug(0, port_a, 1)
     system.plug(1, port_b, 1)
     effects = system.do(NorthboundChanged((replace(system.network, encapsulation=NONE),)))
-    assert {(e.hypervisor, e.wanted) for e in effects if isinstance(e, ConfigurePatch)} == {(h.uuid, True) for h in system.hypervisors}
+    assert {(e.hypervisor, e.patch) for e in effects if isinstance(e, ConfigureBridge)} == {(h.uuid, True) for h in system.hypervisors}
     assert not system.core.is_realized(system.hypervisors[0].uuid, 0)
     for hypervisor in system.hypervisors:
         system.views[hypervisor.uuid] = replace(system.views[hypervisor.uuid], patch_ofport=65000)
         system.do(HypervisorChanged(hypervisor.uuid, True, system.views[hypervisor.uuid]))
     assert system.tunnel_ports(0) == {65000}
     effects = system.do(NorthboundChanged((replace(system.network, encapsulation="auto"),)))
-    assert {e.wanted for e in effects if isinstance(e, ConfigurePatch)} == {False}
+    assert {e.patch for e in effects if isinstance(e, ConfigureBridge)} == {False}
+
+
+def test_another_payload_of_sclp_goes_to_every_hypervisor_and_is_in_force_when_each_says_so() -> None:
+    system = System()
+    a, b = (h.uuid for h in system.hypervisors)
+    order = system.core.inventory.encapsulation_order
+    assert system.do(NorthboundChanged((Settings(order, "geneve"),))) == [ConfigureBridge(h, False, "geneve") for h in (a, b)]
+    assert system.do(NorthboundChanged((Settings(order, "geneve"),))) == []
+    for hypervisor in (a, b):
+        system.do(HypervisorChanged(hypervisor, True, system.views[hypervisor], configured=False))
+    assert list(system.core.unrealized(system.core.epoch)) == [a, b]
+    system.do(HypervisorChanged(a, True, system.views[a]))
+    assert list(system.core.unrealized(system.core.epoch)) == [b]
+    system.do(HypervisorChanged(b, False, None, "connection lost"))
+    assert list(system.core.unrealized(system.core.epoch)) == []
+    late = Hypervisor(uuid4(), "late", "tcp:192.0.2.9:6640")
+    assert ConfigureBridge(late.uuid, False, "geneve") in system.do(NorthboundChanged((late,)))
 
 
 def test_a_removed_hypervisor_is_let_go_and_forgotten_by_the_others() -> None:
@@ -430,10 +447,26 @@ def test_a_controller_that_starts_while_a_hypervisor_is_away_goes_by_what_it_las
     assert fresh.inventory.binding(port_b.uuid) is None
 
 
-def test_auto_prefers_stt_where_both_ends_have_it() -> None:
-    system = System(tunnels=(("stt", 65004), *TUNNELS))
+@pytest.mark.parametrize("best", range(6))
+def test_auto_prefers_the_best_that_both_ends_have(best: int) -> None:
+    order = [("stt", 65004), ("sclp-udp", 65006), ("sclp", 65005), ("geneve", 65002), ("vxlan", 65001), ("gre", 65003)]
+    system = System(tunnels=tuple(order[best:]))
     port_a, port_b = system.port(1), system.port(2)
     system.do(NorthboundChanged((port_a, port_b)))
     system.plug(0, port_a, 1)
     system.plug(1, port_b, 1)
-    assert system.tunnel_ports(0) == system.tunnel_ports(1) == {65004}
+    assert system.tunnel_ports(0) == system.tunnel_ports(1) == {order[best][1]}
+
+
+def test_sclp_carries_the_vni_and_frames_larger_than_the_underlays() -> None:
+    for name, ofport in (("sclp", 65005), ("sclp-udp", 65006)):
+        system = System(tunnels=((name, ofport), *TUNNELS))
+        port_a, port_b = system.port(1), system.port(2)
+        system.do(NorthboundChanged((Settings(("vxlan", name)), port_a, port_b, replace(system.network, mtu=MTU_MAX))))
+        system.plug(0, port_a, 1)
+        system.plug(1, port_b, 1)
+        for hypervisor in system.hypervisors:
+            system.do(HypervisorChanged(hypervisor.uuid, True, replace(system.views[hypervisor.uuid], underlay_mtu=1500)))
+        assert system.tunnel_ports(0) == {ofport}
+        keys = {a.value for f in system.flows(0, Table.L2) for a in f.actions if isinstance(a, SetField) and a.field is Field.TUN_ID}
+        assert keys == {5001}
