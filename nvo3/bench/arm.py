@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from nvo3.bench.bed import KERNEL_BRIDGE, KERNEL_VXLAN, PATCHED, STOCK, Bed
 from nvo3.model.errors import ConfigError
-from nvo3.model.logical import NONE
-from nvo3.model.physical import ENCAPSULATIONS
+from nvo3.model.logical import NONE, SCLP_PAYLOADS
+from nvo3.model.physical import ENCAPSULATIONS, Encapsulation
 
 STT = "stt"
+SCLP, SCLP_UDP = "sclp", "sclp-udp"
 _STOCK_PREFIX = "stock-"
 
 
@@ -21,29 +22,43 @@ class Arm:
     """name: as `--arms` has it.
 
     summary: for people.  bed: a key of `run.BEDS`.  encapsulation: what the bed is set to before each sample, empty
-    where it has one only.
+    where it has one only.  sclp_payload: what SCLP carries, empty where it is not SCLP.
     """
 
     name: str
     summary: str
     bed: str
     encapsulation: str = ""
+    sclp_payload: str = ""
 
     def prepare(self, bed: Bed) -> None:
         """Make the bed this arm."""
+        if self.sclp_payload:
+            bed.set_sclp_payload(self.sclp_payload)
         if self.encapsulation:
             bed.set_encapsulation(self.encapsulation)
+
+
+def _overlays(encapsulation: Encapsulation) -> list[Arm]:
+    """Return the arms of an encapsulation on the patched Open vSwitch; of SCLP one for each payload."""
+    name, summary = encapsulation.name, f"overlay over {encapsulation.name}"
+    if not encapsulation.has_payload:
+        return [Arm(name, summary, PATCHED, name)]
+    plain, *others = SCLP_PAYLOADS
+    return [
+        Arm(name, f"{summary}, with {plain} inside", PATCHED, name, plain),
+        *(Arm(f"{name}-{payload}", f"{summary}, with {payload} inside", PATCHED, name, payload) for payload in others),
+    ]
 
 
 ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in (
         Arm(NONE, "flat: the same switches and flows, no tunnel", PATCHED, NONE),
-        *(Arm(name, f"overlay over {name}", PATCHED, name) for name in ENCAPSULATIONS),
+        *(arm for encapsulation in ENCAPSULATIONS.values() for arm in _overlays(encapsulation)),
         *(
             Arm(f"{_STOCK_PREFIX}{name}", f"{name} on Open vSwitch without the patches", STOCK, name)
-            for name in (NONE, *ENCAPSULATIONS)
-            if name != STT
+            for name in (NONE, *(e.name for e in ENCAPSULATIONS.values() if e.proof is None))
         ),
         Arm("kernel-bridge", "flat: a Linux bridge on each hypervisor, no Open vSwitch", KERNEL_BRIDGE),
         Arm("kernel-vxlan", "a Linux bridge and a Linux VXLAN device on each hypervisor, no Open vSwitch", KERNEL_VXLAN),
@@ -74,11 +89,15 @@ def reference(arms: Sequence[str]) -> str:
 def comparisons(arms: Sequence[str]) -> list[tuple[str, str]]:
     """Return the pairs (arm, arm below it) whose ratios say something.
 
-    Each with the reference, each of ours with the same on stock Open vSwitch, and STT with every other.
+    Each with the reference, each of ours with the same on stock Open vSwitch, STT with every other, SCLP with what it carries, ours and
+    stock, and over UDP with STT, since the NIC cuts both.
     """
     base = reference(arms)
     pairs = [(arm, base) for arm in arms]
     pairs += [(arm, f"{_STOCK_PREFIX}{arm}") for arm in arms]
     pairs += [(STT, arm) for arm in arms]
+    for one in (ARMS[arm] for arm in arms if arm in ARMS and ARMS[arm].sclp_payload):
+        pairs += [(one.name, STT)] if one.encapsulation == SCLP_UDP else []
+        pairs += [(one.name, one.sclp_payload), (one.name, f"{_STOCK_PREFIX}{one.sclp_payload}")]
     known = [(above, below) for above, below in pairs if above != below and above in arms and below in arms]
     return list(dict.fromkeys(known))

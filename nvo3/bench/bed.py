@@ -5,7 +5,7 @@ that arms can take turns.  All have the same guests, underlay and wire: `overlay
 without.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -64,6 +64,12 @@ class Bed(Protocol):
 
     def set_encapsulation(self, encapsulation: str) -> None:
         """Change the network's encapsulation; it is in force when this returns."""
+
+    def set_sclp_payload(self, payload: str) -> None:
+        """Change what SCLP carries; it is in force when this returns."""
+
+    def set_tunnel_options(self, encapsulation: str, options: Mapping[str, str]) -> None:
+        """Change options of both switches' tunnel ports for an encapsulation; they are in force when this returns."""
 
 
 def instance(bed: str) -> str:

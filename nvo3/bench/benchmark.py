@@ -56,7 +56,8 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Benchmark:
     """name: of the command and the files.  metrics: the first is what arms are compared by.  measure: takes one sample,
-    from CLIENT to SERVER, for some seconds; raises LabError if it fails.
+    from CLIENT to SERVER, for some seconds; raises LabError if it fails.  prepare: makes the bed the case's, before a sample; raises
+    LabError.  compares_cases: cases are compared with the first, too.
     """
 
     name: str
@@ -65,3 +66,5 @@ class Benchmark:
     work: Work
     measure: Callable[[Bed, Case, int], Reading]
     cases: tuple[Case, ...] = (Case(),)
+    prepare: Callable[[Bed, Case], None] = lambda bed, case: None
+    compares_cases: bool = False

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from nvo3.bench import arm as arms_
-from nvo3.bench import report, tcp, udp
+from nvo3.bench import reassembly, report, tcp, udp
 from nvo3.bench.arm import Arm
 from nvo3.bench.bed import STOCK, Options
 from nvo3.bench.benchmark import Benchmark
@@ -22,6 +22,8 @@ from nvo3.bench.run import Run, run
 from nvo3.lab.command import Json, user_errors
 from nvo3.lab.progress import shown
 from nvo3.model.errors import ConfigError
+from nvo3.model.logical import NONE
+from nvo3.model.physical import ENCAPSULATIONS
 from nvo3.prepare import ensure_ovs, new_progress, reported
 
 app = typer.Typer(no_args_is_help=True, help="Compare encapsulations with one another, with stock Open vSwitch and with the kernel.")
@@ -32,6 +34,7 @@ _BUFFERS_MAX_MIB = 1024
 _RATE_MAX_MBPS = 100_000
 
 Arms = Annotated[str, typer.Option(metavar="ARM,...", help=f"`all`, or of: {', '.join(arms_.ARMS)}.")]
+Congestion = Annotated[str, typer.Option(metavar="NAME", help="Congestion control of the sender.")]
 Wire = Annotated[str, typer.Option(metavar="tso|gso", help="tso: NICs with segmentation offload.  gso: NICs without.")]
 Rounds = Annotated[int, typer.Option(help="How often each arm is measured.")]
 Seconds = Annotated[int, typer.Option(help="How long each time.")]
@@ -40,7 +43,7 @@ StockBuffers = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Write raw data (CSV), the result (JSON) and plots there.")]
 
-ARMS_DEFAULT = "none,stt,vxlan,geneve,gre"
+ARMS_DEFAULT = ",".join((NONE, *ENCAPSULATIONS))
 _BUFFERS_DEFAULT_MIB = 8
 
 
@@ -72,7 +75,7 @@ _add(LATENCY, "Round trips of small messages over TCP and over UDP: percentiles,
 @app.command("tcp")
 def bench_tcp(
     arms: Arms = ARMS_DEFAULT,
-    congestion: Annotated[str, typer.Option(metavar="NAME", help="Congestion control of the sender.")] = tcp.CONGESTION_DEFAULT,
+    congestion: Congestion = tcp.CONGESTION_DEFAULT,
     wire: Wire = "tso",
     rounds: Rounds = 3,
     seconds: Seconds = 4,
@@ -107,6 +110,23 @@ def bench_udp(
         return udp.benchmark(udp.parse_sizes(sizes), rate_mbps)
 
     _bench(wanted, arms, wire, rounds, seconds, stock_buffers_mib, as_json, out)
+
+
+@app.command("reassembly")
+def bench_reassembly(
+    congestion: Congestion = tcp.CONGESTION_DEFAULT,
+    wire: Wire = "tso",
+    rounds: Rounds = 3,
+    seconds: Seconds = 4,
+    as_json: Json = False,
+    out: Out = None,
+) -> None:
+    """One TCP flow over SCLP, by iperf3: segments put together on receipt (gro), at the tunnel's end (nve), in both places, and nowhere."""
+
+    def wanted() -> Benchmark:
+        return reassembly.benchmark(tcp.parse_congestion(congestion))
+
+    _bench(wanted, arms_.SCLP, wire, rounds, seconds, _BUFFERS_DEFAULT_MIB, as_json, out)
 
 
 def _bench(

@@ -7,7 +7,7 @@ Guests, underlay and wire are those of a lab.  Two things differ because the pat
 nothing keeps that stack from what arrives, and in the VXLAN bed the NIC has the VTEP's address itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Network
 from subprocess import Popen
@@ -55,6 +55,12 @@ class KernelBed:
 
     def set_encapsulation(self, encapsulation: str) -> None:
         raise LabError(f"{encapsulation} was asked for; a bed of the kernel has what it was made with")
+
+    def set_sclp_payload(self, payload: str) -> None:
+        raise LabError(f"SCLP with {payload} was asked for; the kernel has no SCLP")
+
+    def set_tunnel_options(self, encapsulation: str, options: Mapping[str, str]) -> None:
+        raise LabError(f"options of {encapsulation} were asked for; a bed of the kernel has no tunnel ports")
 
 
 @contextmanager

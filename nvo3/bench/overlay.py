@@ -1,7 +1,7 @@
 """Beds with Open vSwitch: a network of ours between two hypervisors, on the patched one or on the stock one."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from subprocess import Popen
 from typing import Any
@@ -9,13 +9,15 @@ from typing import Any
 from nvo3.api.client import item_path
 from nvo3.bench import buffers
 from nvo3.bench.bed import CLIENT, HYPERVISORS, PATCHED, POOL, SERVER, STOCK, Options, instance, taken_down
-from nvo3.lab import Lab
+from nvo3.lab import Lab, system
 from nvo3.lab.errors import LabError
 from nvo3.lab.ovs import VSWITCHD
 from nvo3.lab.progress import Say
 from nvo3.lab.topology import Topology, parse
+from nvo3.model.physical import ENCAPSULATIONS
 
 _REALIZED_S = 20
+_LOG_S = 0.5  # ovs-vswitchd's log is written by a thread of its own
 _TENANT = "bench"
 _NETWORK = "net"
 
@@ -40,6 +42,7 @@ class OverlayBed:
         self._lab = lab
         self._label = label
         self._guests = lab.record.guests
+        self._known_options: set[str] = set()
 
     @property
     def server_address(self) -> str:
@@ -72,6 +75,37 @@ class OverlayBed:
         used = {pair["encapsulation"] for pair in pairs}
         if used != {encapsulation}:
             raise LabError(f"{encapsulation} was asked for; between the hypervisors is {', '.join(map(str, used)) or 'nothing'}")
+
+    def set_sclp_payload(self, payload: str) -> None:
+        """Change what SCLP carries.  Raises ApiError, or LabError where a switch does not take it."""
+        with self._lab.client() as client:
+            client.patch("/v1/settings", {"sclp_payload": payload}, wait="realized", timeout=_REALIZED_S)
+            details = {name: client.get(item_path("hypervisors", name))["status"]["detail"] for name in HYPERVISORS.values()}
+        for name, detail in details.items():
+            if detail:
+                raise LabError(f"SCLP with {payload} was asked for; {name}: {detail}")
+
+    def set_tunnel_options(self, encapsulation: str, options: Mapping[str, str]) -> None:
+        """Change options of both switches' tunnel ports.  Raises LabError where a switch does not know or not take them."""
+        port, logs = ENCAPSULATIONS[encapsulation].port, {name: self._lab.log(f"{name} {VSWITCHD}") for name in HYPERVISORS.values()}
+        sizes = {name: log.stat().st_size for name, log in logs.items()}
+        for name in logs:
+            switch = self._lab.switch(name)
+            switch.vsctl("set", "Interface", port, *(f"options:{key}={value}" for key, value in options.items()))
+            if (error := switch.vsctl("get", "Interface", port, "error").strip()) != "[]":
+                raise LabError(f"{name}: {port}: {error}")
+
+        def unknown() -> str | None:
+            for name, log in logs.items():
+                if found := re.search(rf"{port}: unknown \S+ argument '.*'", log.read_text(errors="replace")[sizes[name] :]):
+                    return f"{name}: {found[0]}"
+            return None
+
+        # Open vSwitch ignores a key that it does not know, and says so in its log only.
+        if not self._known_options.issuperset(options):
+            if complaint := system.wait_until(unknown, _LOG_S):
+                raise LabError(complaint)
+            self._known_options.update(options)
 
 
 def topology() -> Topology:

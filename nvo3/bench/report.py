@@ -48,15 +48,27 @@ def _cost_per_unit(run: Run, arm: str, case: Case, of: Callable[[Cost], float]) 
 def ratios(run: Run) -> dict[str, float | None]:
     """Return medians of arms over those of others, as {"vxlan/none": 0.2}, or {"vxlan/none@64 B": 0.2} where there are cases.
 
-    None where the other moved nothing.
+    Where cases are compared, also those of a case over those of the first, as {"sclp@gro/sclp@none": 1.5}.  None where the other moved nothing.
     """
     found: dict[str, float | None] = {}
     for case in run.benchmark.cases:
-        below_of = {arm: median(_values(run, arm, case, run.benchmark.metrics[0])) for arm in run.arms}
         for above, below in comparisons(run.arms):
             key = f"{above}/{below}" + (f"@{case.label}" if case.label else "")
-            found[key] = round(below_of[above] / below_of[below], _RATIO_DIGITS) if below_of[below] else None
+            found[key] = _ratio(run, (above, case), (below, case))
+    if run.benchmark.compares_cases:
+        first, *others = run.benchmark.cases
+        found |= {_case_key(run, arm, case): _ratio(run, (arm, case), (arm, first)) for case in others for arm in run.arms}
     return found
+
+
+def _ratio(run: Run, above: tuple[str, Case], below: tuple[str, Case]) -> float | None:
+    metric = run.benchmark.metrics[0]
+    dividend, divisor = median(_values(run, *above, metric)), median(_values(run, *below, metric))
+    return round(dividend / divisor, _RATIO_DIGITS) if divisor else None
+
+
+def _case_key(run: Run, arm: str, case: Case) -> str:
+    return f"{arm}@{case.label}/{arm}@{run.benchmark.cases[0].label}"
 
 
 def as_json(run: Run) -> dict[str, Any]:
@@ -99,7 +111,7 @@ def table(run: Run) -> Table:
         title=f"{benchmark.title}, wire {run.wire}, {run.rounds} rounds of {run.seconds} s; CPU s/{benchmark.work.unit.replace('_', ' ')}",
         caption=", ".join(f"{key} {value}" for key, value in run.conditions.items()),
     )
-    headings = [first.heading, "spread", f"of {base}", *(metric.heading for metric in benchmark.metrics[1:])]
+    headings = [first.heading, "spread", f"of {benchmark.cases[0].label if benchmark.compares_cases else base}", *(metric.heading for metric in benchmark.metrics[1:])]
     shown.add_column("arm", no_wrap=True)
     for heading in headings + [heading for _key, heading, _of in _COSTS]:
         shown.add_column(heading, justify="right", no_wrap=True)
@@ -115,9 +127,12 @@ def table(run: Run) -> Table:
 def _cells(run: Run, arm: str, case: Case, base: str, found: dict[str, float | None]) -> list[str]:
     first, *others = run.benchmark.metrics
     values, digits = _values(run, arm, case, first), first.digits[1]
-    key = f"{arm}/{base}" + (f"@{case.label}" if case.label else "")
+    if run.benchmark.compares_cases:
+        key, is_base = _case_key(run, arm, case), case == run.benchmark.cases[0]
+    else:
+        key, is_base = f"{arm}/{base}" + (f"@{case.label}" if case.label else ""), arm == base
     costs = [_cost_per_unit(run, arm, case, of) for _key, _heading, of in _COSTS]
-    ratio = 1.0 if arm == base else found[key]
+    ratio = 1.0 if is_base else found[key]
     return [
         f"{median(values):.{digits}f}",
         f"{min(values):.{digits}f} – {max(values):.{digits}f}",

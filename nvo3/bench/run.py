@@ -71,8 +71,9 @@ def run(benchmark: Benchmark, arms: Sequence[Arm], options: Options, rounds: int
 def _sample(benchmark: Benchmark, bed: Bed, arm: str, case: Case, number: int, seconds: int, say: Say, round_: str) -> Sample:
     where = ": ".join(part for part in (round_, arm, case.label) if part)
     say(where)
-    before = cpu.used(bed)
     try:
+        benchmark.prepare(bed, case)
+        before = cpu.used(bed)
         reading = benchmark.measure(bed, case, seconds)
     except LabError as error:
         raise LabError(f"{where}: {error}") from None

@@ -99,6 +99,14 @@ def test_bench_tcp_measures_all_kinds_of_arms_and_cleans_up(tmp_path: Path) -> N
     assert _leftovers() == []
 
 
+def test_bench_tcp_compares_sclp_with_stt_and_with_what_it_carries() -> None:
+    result = _measured("tcp", "--arms", "vxlan,stt,sclp,sclp-udp")
+    assert {"sclp/vxlan", "sclp-udp/stt", "sclp-udp/vxlan", "stt/sclp"} <= set(result["ratios"])
+    for arm in result["arms"]:
+        assert arm["median_gbps"] > 0.05
+        _assert_costs(arm, "gb")
+
+
 def test_bench_udp_measures_each_size() -> None:
     result = _measured("udp", "--arms", "none,kernel-vxlan", "--sizes", "64,8192", "--rate-mbps", "4", "--wire", "gso")
     assert [(arm["arm"], arm["size_bytes"]) for arm in result["arms"]] == [

@@ -9,13 +9,43 @@ from nvo3.model.errors import ConfigError
 from nvo3.model.physical import ENCAPSULATIONS
 
 
-def test_every_encapsulation_and_none_is_an_arm_and_all_but_stt_one_of_stock() -> None:
+def test_every_encapsulation_and_none_is_an_arm_and_what_no_release_has_none_of_stock() -> None:
     assert set(ARMS) == {
         *("none", *ENCAPSULATIONS),
-        *(f"stock-{name}" for name in ("none", *ENCAPSULATIONS) if name != "stt"),
+        *("sclp-geneve", "sclp-udp-geneve"),
+        *(f"stock-{name}" for name in ("none", "geneve", "vxlan", "gre")),
         *("kernel-bridge", "kernel-vxlan"),
     }
     assert {arm.bed for arm in ARMS.values()} == set(BEDS)
+
+
+class FakeBed:
+    """Notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    def set_encapsulation(self, encapsulation: str) -> None:
+        self.log.append(encapsulation)
+
+    def set_sclp_payload(self, payload: str) -> None:
+        self.log.append(f"with {payload}")
+
+
+@pytest.mark.parametrize(
+    ("arm", "done"),
+    [
+        ("vxlan", ["vxlan"]),
+        ("sclp", ["with vxlan", "sclp"]),
+        ("sclp-geneve", ["with geneve", "sclp"]),
+        ("sclp-udp-geneve", ["with geneve", "sclp-udp"]),
+        ("kernel-vxlan", []),
+    ],
+)
+def test_an_arm_prepares_what_it_is(arm: str, done: list[str]) -> None:
+    bed = FakeBed()
+    ARMS[arm].prepare(bed)  # type: ignore[arg-type]
+    assert bed.log == done
 
 
 def test_parse_arms_all_are_all() -> None:
@@ -58,6 +88,18 @@ def test_comparisons_are_with_the_reference_with_stock_and_of_stt_with_all() -> 
     ]
     assert comparisons(["none", "stock-none"]) == [("stock-none", "none"), ("none", "stock-none")]
     assert comparisons(["stt"]) == []
+
+
+def test_comparisons_of_sclp_are_with_what_it_carries_and_over_udp_with_stt() -> None:
+    found = comparisons(["none", "stt", "sclp-udp", "sclp", "sclp-geneve", "geneve", "vxlan", "stock-vxlan"])
+    assert [pair for pair in found if pair[0].startswith("sclp") and pair[1] != "none"] == [
+        ("sclp-udp", "stt"),
+        ("sclp-udp", "vxlan"),
+        ("sclp-udp", "stock-vxlan"),
+        ("sclp", "vxlan"),
+        ("sclp", "stock-vxlan"),
+        ("sclp-geneve", "geneve"),
+    ]
 
 
 def test_topology_of_the_bed_is_valid() -> None:

@@ -95,6 +95,19 @@ def test_ratios_without_none_are_to_the_first_arm() -> None:
     assert report.ratios(run("gre")) == {}
 
 
+def test_cases_are_compared_with_the_first_where_that_is_what_the_benchmark_is_about() -> None:
+    one = run("sclp", cases=(SMALL, LARGE))
+    compared = replace(one, benchmark=replace(one.benchmark, compares_cases=True))
+    assert report.ratios(one) == {}
+    assert report.ratios(compared) == {"sclp@1 kB/sclp@64 B": 10.0}
+    console = Console(record=True, width=140)
+    console.print(report.table(compared))
+    text = console.export_text()
+    assert "of 64 B" in text
+    rows = [line.split() for line in text.splitlines() if line.split()[:1] == ["sclp"]]
+    assert [row[7] for row in rows] == ["1.00", "10.00"]
+
+
 def test_write_csv_has_a_row_per_sample_and_units_in_its_columns(tmp_path: Path) -> None:
     report.write_csv(run("none", "vxlan"), tmp_path / "x.csv")
     rows = list(csv.DictReader((tmp_path / "x.csv").open()))

@@ -1,13 +1,13 @@
 """A run: the order of its samples, what is prepared before them, and what they cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
 from nvo3.bench import run as runs
-from nvo3.bench import tcp
+from nvo3.bench import reassembly, tcp
 from nvo3.bench.arm import Arm
 from nvo3.bench.bed import Bed, Options
 from nvo3.bench.benchmark import Case, Reading
@@ -35,6 +35,12 @@ class FakeBed:
 
     def set_encapsulation(self, encapsulation: str) -> None:
         self.log.append(f"set {encapsulation}")
+
+    def set_sclp_payload(self, payload: str) -> None:
+        raise AssertionError
+
+    def set_tunnel_options(self, encapsulation: str, options: Mapping[str, str]) -> None:
+        self.log.append(" ".join([encapsulation, *(f"{key}={value}" for key, value in options.items())]))
 
     def measure(self, bed: Bed, case: Case, seconds: int) -> Reading:
         assert bed is self
@@ -75,6 +81,19 @@ def test_run_takes_turns_and_prepares_what_has_an_encapsulation(bed: FakeBed) ->
     assert bed.log == ["up", *one_round, *one_round, "down"]
     assert [(sample.arm, sample.round) for sample in done.of("b", cases[1])] == [("b", 1), ("b", 2)]
     assert (done.wire, done.rounds, done.seconds, done.conditions["ovs"]) == ("gso", 2, 1, "0")
+
+
+def test_run_of_reassembly_sets_the_case_s_options_before_each_sample(bed: FakeBed) -> None:
+    done = runs.run(replace(reassembly.benchmark(), measure=bed.measure), ARMS[:1], OPTIONS, 1, 1, lambda text: None)
+    assert bed.log == [
+        *("up", "set vxlan"),
+        *("sclp offload=false reassembly=both", "measure none"),
+        *("sclp offload=true reassembly=gro", "measure gro"),
+        *("sclp offload=true reassembly=nve", "measure nve"),
+        *("sclp offload=true reassembly=both", "measure both"),
+        "down",
+    ]
+    assert [sample.case.fields["reassembly"] for sample in done.samples] == ["none", "gro", "nve", "both"]
 
 
 def test_run_accounts_cpu_time_to_each_side_and_sample(bed: FakeBed) -> None:
