@@ -128,7 +128,8 @@ class HypervisorLink:
             return
         detail = self._configure(root)
         view, problem = self._view(root)
-        configured = self._txn is None and not detail and root.cur_cfg >= self._written_cfg
+        # A database that was put back from a copy counts from where that was.
+        configured = self._txn is None and not detail and root.cur_cfg >= min(self._written_cfg, root.next_cfg)
         self._tell(True, view, detail or problem, configured)
 
     def _tell_unreachable(self) -> None:
