@@ -97,7 +97,8 @@ class OverlayBed:
 
         def unknown() -> str | None:
             for name, log in logs.items():
-                if found := re.search(rf"{port}: unknown \S+ argument '.*'", log.read_text(errors="replace")[sizes[name] :]):
+                said = log.read_bytes()[sizes[name] :].decode(errors="replace")
+                if found := re.search(rf"{port}: unknown \S+ argument '.*'", said):
                     return f"{name}: {found[0]}"
             return None
 
