@@ -174,6 +174,13 @@ enum sclp_verdict sclp_packet_parse(struct sclp_packet *packet,
                                     const void *ip, size_t size,
                                     size_t gso_size, unsigned int trust);
 
+/* Returns true if 'packet' has no further record. */
+static inline bool
+sclp_packet_is_done(const struct sclp_packet *packet)
+{
+    return !packet->pitch;
+}
+
 /* Goes to the next record of 'packet'; there is always a first.  Returns false
  * if there is none.  Otherwise '*verdict' says what it is: with SCLP_OK
  * '*segment' is filled and '*offset' is where its payload begins in the IPv4

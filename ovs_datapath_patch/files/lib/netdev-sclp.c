@@ -4,9 +4,12 @@
 #include "netdev-sclp.h"
 
 #include <errno.h>
-#include <net/if.h>
+#include <linux/if_packet.h>
+#include <linux/virtio_net.h>
+#include <sys/socket.h>
 
 #include "coverage.h"
+#include "csum.h"
 #include "dp-packet.h"
 #include "dp-packet-gso.h"
 #include "dpif-netdev.h"
@@ -15,6 +18,7 @@
 #include "netdev-reassembly.h"
 #include "odp-netlink.h"
 #include "openvswitch/dynamic-string.h"
+#include "openvswitch/vlog.h"
 #include "ovs-atomic.h"
 #include "ovs-thread.h"
 #include "packets.h"
@@ -26,9 +30,15 @@
 #include "unixctl.h"
 #include "util.h"
 
+VLOG_DEFINE_THIS_MODULE(netdev_sclp);
+
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5     /* Linux 6.2. */
+#endif
+
 COVERAGE_DEFINE(sclp_push);
 COVERAGE_DEFINE(sclp_push_drop);
-COVERAGE_DEFINE(sclp_cut);
+COVERAGE_DEFINE(sclp_segment);
 COVERAGE_DEFINE(sclp_pop_single);
 COVERAGE_DEFINE(sclp_pop_reassembled);
 COVERAGE_DEFINE(sclp_pop_queued);
@@ -102,16 +112,17 @@ netdev_sclp_configured(const struct netdev_tunnel_config *old,
 /* What the headers before a frame say. */
 struct sclp_whole {
     struct sclp_outer outer;    /* But for what tells frames apart. */
+    size_t l3_ofs;
     size_t frame_ofs;           /* From Ethernet to VXLAN. */
     size_t payload_max;         /* Of a segment. */
 };
 
 static void
-sclp_whole_read(struct sclp_whole *whole, const void *eth)
+sclp_headers_read(struct sclp_whole *whole, const void *eth, size_t l3_ofs)
 {
     const struct ip_header *ip
         = ALIGNED_CAST(const struct ip_header *,
-                       (const uint8_t *) eth + ETH_HEADER_LEN);
+                       (const uint8_t *) eth + l3_ofs);
     const struct udp_header *udp = (const struct udp_header *) (ip + 1);
     bool is_udp = ip->ip_proto == IPPROTO_UDP;
     const ovs_be16 *sclp = (const ovs_be16 *) (is_udp ? udp + 1 : udp);
@@ -131,10 +142,17 @@ sclp_whole_read(struct sclp_whole *whole, const void *eth)
             .udp_src_port = ntohs(sclp[0]),
             .udp_dst_port = is_udp ? ntohs(udp->udp_dst) : 0,
         },
+        .l3_ofs = l3_ofs,
         .frame_ofs = (const uint8_t *) sclp + SCLP_HEADER_SIZE
                      - (const uint8_t *) eth,
         .payload_max = ntohs(sclp[4]),
     };
+}
+
+static void
+sclp_whole_read(struct sclp_whole *whole, const struct dp_packet *packet)
+{
+    sclp_headers_read(whole, dp_packet_data(packet), packet->l3_ofs);
 }
 
 /* Gives the next frame of 'n' segments what tells it apart. */
@@ -150,32 +168,13 @@ sclp_next_frame(struct sclp_outer *outer, size_t n)
 }
 
 static void
-sclp_set_layers(struct dp_packet *packet)
+sclp_set_layers(struct dp_packet *packet, size_t l3_ofs)
 {
     packet->packet_type = htonl(PT_ETH);
     packet->csum_start = packet->csum_offset = 0;
     dp_packet_reset_offsets(packet);
-    packet->l3_ofs = ETH_HEADER_LEN;
-    packet->l4_ofs = ETH_HEADER_LEN + IP_HEADER_LEN;
-}
-
-/* Completes the headers of 'packet', a frame that goes in one segment. */
-static void
-sclp_finish(struct dp_packet *packet, struct sclp_whole *whole)
-{
-    uint8_t *eth = dp_packet_data(packet);
-    struct segment_slice slice;
-    int error;
-
-    sclp_next_frame(&whole->outer, 1);
-    error = sclp_packet_put(eth + ETH_HEADER_LEN, &slice, &whole->outer,
-                            eth + whole->frame_ofs,
-                            dp_packet_size(packet) - whole->frame_ofs,
-                            whole->payload_max, 0, 1, false);
-    ovs_assert(!error);
-    dp_packet_reset_offload(packet);
-    dp_packet_set_tso_segsz(packet, 0);
-    sclp_set_layers(packet);
+    packet->l3_ofs = l3_ofs;
+    packet->l4_ofs = l3_ofs + IP_HEADER_LEN;
 }
 
 static void
@@ -206,15 +205,235 @@ sclp_cut(const struct dp_packet *packet, struct sclp_whole *whole,
         uint8_t *header = dp_packet_put_uninit(segment, whole->frame_ofs);
         int error;
 
-        memcpy(header, eth, ETH_HEADER_LEN);
-        error = sclp_packet_put(header + ETH_HEADER_LEN, &slice, &whole->outer,
+        memcpy(header, eth, whole->l3_ofs);
+        error = sclp_packet_put(header + whole->l3_ofs, &slice, &whole->outer,
                                 frame, total, whole->payload_max, i, 1, false);
         ovs_assert(!error);
         dp_packet_put(segment, frame + slice.offset, slice.length);
-        sclp_set_layers(segment);
+        sclp_set_layers(segment, whole->l3_ofs);
         sclp_add(segment, batches);
     }
-    COVERAGE_ADD(sclp_cut, n);
+    COVERAGE_ADD(sclp_segment, n);
+}
+
+/* Sending by scatter-gather: headers are made here, the frame's bytes stay
+ * where they are. */
+
+/* More than any header up to IPv4 that a packet would have here. */
+#define SCLP_L2_MAX 64
+#define SCLP_TX_MESSAGES 64
+
+/* Messages for sendmmsg(), each headers and a slice of a frame. */
+struct sclp_tx {
+    int sock;
+    struct sockaddr_ll *sll;
+    size_t vnet_size;           /* Of the virtio-net header, or 0. */
+    size_t n;
+    struct mmsghdr messages[SCLP_TX_MESSAGES];
+    struct iovec iovs[SCLP_TX_MESSAGES][2];
+    uint8_t headers[SCLP_TX_MESSAGES][sizeof(struct virtio_net_hdr)
+                                      + SCLP_L2_MAX + SCLP_UDP_SIZE];
+};
+
+/* Set once the kernel has refused to cut UDP packets. */
+static atomic_bool lacks_uso;
+
+/* Writes the headers before the segment 'index' of the frame in 'packet', and
+ * as many more as make 'n_records', to 'header'.  Returns their size. */
+static size_t
+sclp_tx_put(const struct sclp_tx *tx, uint8_t *header,
+            struct segment_slice *slice, const struct dp_packet *packet,
+            const struct sclp_whole *whole, size_t index, size_t n_records)
+{
+    const uint8_t *eth = dp_packet_data(packet);
+    bool is_udp = whole->outer.is_udp;
+    int error;
+
+    if (tx->vnet_size) {
+        size_t l4_ofs = whole->l3_ofs + IP_HEADER_LEN;
+        struct virtio_net_hdr vnet = {
+            .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+            .csum_start = (OVS_FORCE __virtio16) l4_ofs,
+            .csum_offset = (OVS_FORCE __virtio16)
+                           (is_udp ? offsetof(struct udp_header, udp_csum)
+                            : SCLP_CSUM_OFS),
+        };
+
+        if (n_records > 1) {
+            vnet.gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
+            vnet.gso_size = (OVS_FORCE __virtio16) (SCLP_HEADER_SIZE
+                                                    + whole->payload_max);
+            vnet.hdr_len = (OVS_FORCE __virtio16) (l4_ofs + UDP_HEADER_LEN);
+        }
+        memcpy(header, &vnet, sizeof vnet);
+    }
+    memcpy(header + tx->vnet_size, eth, whole->l3_ofs);
+    error = sclp_packet_put(header + tx->vnet_size + whole->l3_ofs, slice,
+                            &whole->outer, eth + whole->frame_ofs,
+                            dp_packet_size(packet) - whole->frame_ofs,
+                            whole->payload_max, index, n_records,
+                            tx->vnet_size > 0);
+    ovs_assert(!error);
+    return (tx->vnet_size + whole->l3_ofs
+            + (is_udp ? SCLP_UDP_SIZE : SCLP_NATIVE_SIZE));
+}
+
+static struct iovec
+sclp_tx_slice(const struct dp_packet *packet, const struct sclp_whole *whole,
+              const struct segment_slice *slice)
+{
+    return (struct iovec) {
+        .iov_base = (uint8_t *) dp_packet_data(packet) + whole->frame_ofs
+                    + slice->offset,
+        .iov_len = slice->length,
+    };
+}
+
+static int
+sclp_tx_flush(struct sclp_tx *tx)
+{
+    size_t sent = 0;
+    int error = 0;
+
+    while (sent < tx->n && !error) {
+        int retval = sendmmsg(tx->sock, &tx->messages[sent], tx->n - sent, 0);
+
+        if (retval >= 0) {
+            sent += retval;
+        } else if (errno != EINTR) {
+            error = errno;
+        }
+    }
+    tx->n = 0;
+    return error;
+}
+
+/* Adds the segment 'index' of the frame in 'packet' as a message. */
+static int
+sclp_tx_add(struct sclp_tx *tx, const struct dp_packet *packet,
+            const struct sclp_whole *whole, size_t index)
+{
+    int error = tx->n < SCLP_TX_MESSAGES ? 0 : sclp_tx_flush(tx);
+    struct iovec *iov = tx->iovs[tx->n];
+    struct segment_slice slice;
+
+    iov[0].iov_base = tx->headers[tx->n];
+    iov[0].iov_len = sclp_tx_put(tx, iov[0].iov_base, &slice, packet, whole,
+                                 index, 1);
+    iov[1] = sclp_tx_slice(packet, whole, &slice);
+    tx->messages[tx->n++].msg_hdr = (struct msghdr) {
+        .msg_name = tx->sll,
+        .msg_namelen = sizeof *tx->sll,
+        .msg_iov = iov,
+        .msg_iovlen = 2,
+    };
+    return error;
+}
+
+/* Sends 'n' > 1 segments of the frame in 'packet', from 'index' on, as one
+ * packet that the kernel or the network card cuts into datagrams.  Returns
+ * EINVAL if the kernel does not do that. */
+static int
+sclp_tx_super(struct sclp_tx *tx, const struct dp_packet *packet,
+              const struct sclp_whole *whole, size_t index, size_t n)
+{
+    uint8_t records[SCLP_UDP_SEGMENTS_MAX][SCLP_HEADER_SIZE];
+    struct iovec iovs[2 * SCLP_UDP_SEGMENTS_MAX];
+    size_t total = dp_packet_size(packet) - whole->frame_ofs;
+    struct segment_slice slice;
+    ssize_t retval;
+    int error;
+
+    error = sclp_tx_flush(tx);
+    if (error) {
+        return error;
+    }
+    iovs[0].iov_base = tx->headers[0];
+    iovs[0].iov_len = sclp_tx_put(tx, iovs[0].iov_base, &slice, packet, whole,
+                                  index, n);
+    iovs[1] = sclp_tx_slice(packet, whole, &slice);
+    for (size_t i = 1; i < n; i++) {
+        error = sclp_record_put(records[i], &slice, &whole->outer, total,
+                                whole->payload_max, index + i);
+        ovs_assert(!error);
+        iovs[2 * i].iov_base = records[i];
+        iovs[2 * i].iov_len = SCLP_HEADER_SIZE;
+        iovs[2 * i + 1] = sclp_tx_slice(packet, whole, &slice);
+    }
+
+    struct msghdr message = {
+        .msg_name = tx->sll,
+        .msg_namelen = sizeof *tx->sll,
+        .msg_iov = iovs,
+        .msg_iovlen = 2 * n,
+    };
+    do {
+        retval = sendmsg(tx->sock, &message, 0);
+    } while (retval < 0 && errno == EINTR);
+    return retval < 0 ? errno : 0;
+}
+
+/* Sends the frame in 'packet'. */
+static int
+sclp_tx_frame(struct sclp_tx *tx, const struct dp_packet *packet)
+{
+    size_t n, n_records = 1;
+    struct sclp_whole whole;
+    bool no_uso;
+
+    sclp_whole_read(&whole, packet);
+    if (whole.l3_ofs > SCLP_L2_MAX) {
+        return EMSGSIZE;
+    }
+    n = segment_count(dp_packet_size(packet) - whole.frame_ofs,
+                      whole.payload_max);
+    sclp_next_frame(&whole.outer, n);
+    COVERAGE_ADD(sclp_segment, n);
+
+    atomic_read_relaxed(&lacks_uso, &no_uso);
+    if (whole.outer.is_udp && tx->vnet_size && !no_uso) {
+        n_records = sclp_super_records(whole.payload_max);
+    }
+    for (size_t i = 0; i < n; ) {
+        size_t n_here = MIN(n_records, n - i);
+        int error = (n_here > 1
+                     ? sclp_tx_super(tx, packet, &whole, i, n_here)
+                     : sclp_tx_add(tx, packet, &whole, i));
+
+        if (n_here > 1 && error == EINVAL) {
+            VLOG_INFO("kernel without UDP segmentation offload, which Linux "
+                      "has from 6.2 on: SCLP over UDP is segmented here");
+            atomic_store_relaxed(&lacks_uso, true);
+            n_records = 1;
+            continue;
+        }
+        if (error) {
+            return error;
+        }
+        i += n_here;
+    }
+    return 0;
+}
+
+int
+netdev_sclp_send(const struct dp_packet_batch *batch, int sock,
+                 struct sockaddr_ll *sll, bool has_vnet)
+{
+    struct dp_packet *packet;
+    struct sclp_tx tx;
+    int error = 0;
+
+    tx.sock = sock;
+    tx.sll = sll;
+    tx.vnet_size = has_vnet ? sizeof(struct virtio_net_hdr) : 0;
+    tx.n = 0;
+    DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
+        error = sclp_tx_frame(&tx, packet);
+        if (error) {
+            return error;
+        }
+    }
+    return sclp_tx_flush(&tx);
 }
 
 int
@@ -312,7 +531,7 @@ sclp_push(struct dp_packet *packet, const struct ovs_action_push_tnl *data)
     uint8_t *eth, *vxlan;
     bool is_cut_later = false;
 
-    sclp_whole_read(&whole, data->header);
+    sclp_headers_read(&whole, data->header, ETH_HEADER_LEN);
     vxlan = (uint8_t *) data->header + whole.frame_ofs;
     if (dp_packet_size(packet) < ETH_HEADER_LEN
         || dp_packet_size(packet) > UINT16_MAX - data->header_len
@@ -338,23 +557,16 @@ sclp_push(struct dp_packet *packet, const struct ovs_action_push_tnl *data)
         return false;
     }
 
-    if (!is_cut_later
-        && dp_packet_size(packet) - whole.frame_ofs <= whole.payload_max) {
-        whole.outer.outer.src_port = ntohs(src_port);
-        whole.outer.udp_src_port = ntohs(src_port);
-        sclp_finish(packet, &whole);
-    } else {
-        memcpy(vxlan - SCLP_HEADER_SIZE, &src_port, sizeof src_port);
-        ip = ALIGNED_CAST(struct ip_header *, eth + ETH_HEADER_LEN);
-        ip->ip_tot_len = htons(dp_packet_size(packet) - ETH_HEADER_LEN);
-        if (!is_cut_later) {
-            dp_packet_reset_offload(packet);
-            dp_packet_set_tso_segsz(packet, 0);
-            dp_packet_hwol_set_tcp_seg(packet);
-        }
-        dp_packet_hwol_set_sclp(packet);
-        sclp_set_layers(packet);
+    memcpy(vxlan - SCLP_HEADER_SIZE, &src_port, sizeof src_port);
+    ip = ALIGNED_CAST(struct ip_header *, eth + ETH_HEADER_LEN);
+    ip->ip_tot_len = htons(dp_packet_size(packet) - ETH_HEADER_LEN);
+    if (!is_cut_later) {
+        dp_packet_reset_offload(packet);
+        dp_packet_set_tso_segsz(packet, 0);
+        dp_packet_hwol_set_tcp_seg(packet);
     }
+    dp_packet_hwol_set_sclp(packet);
+    sclp_set_layers(packet, ETH_HEADER_LEN);
     dp_packet_set_rss_hash(packet, rss_hash);
     return true;
 }
@@ -410,7 +622,7 @@ netdev_sclp_n_segments(const struct dp_packet *packet)
     struct sclp_whole whole;
     struct stt_inner inner;
 
-    sclp_whole_read(&whole, dp_packet_data(packet));
+    sclp_whole_read(&whole, packet);
     if (!mss) {
         return segment_count(dp_packet_size(packet) - whole.frame_ofs,
                              whole.payload_max);
@@ -433,14 +645,16 @@ sclp_segment_inner(struct dp_packet *packet, struct sclp_whole *whole,
                    struct dp_packet_batch **batches)
 {
     size_t header_size = whole->frame_ofs + SCLP_VXLAN_HEADER_SIZE;
-    uint8_t headers[ETH_HEADER_LEN + SCLP_UDP_SIZE + SCLP_VXLAN_HEADER_SIZE];
+    uint8_t headers[SCLP_L2_MAX + SCLP_UDP_SIZE + SCLP_VXLAN_HEADER_SIZE];
     struct dp_packet_batch *parts, *last;
     struct dp_packet *part;
     struct stt_inner inner;
     size_t n_batches;
 
     sclp_find_inner(packet, whole, &inner);
-    ovs_assert(header_size <= sizeof headers);
+    if (header_size > sizeof headers) {
+        return;
+    }
     memcpy(headers, dp_packet_data(packet), header_size);
     dp_packet_pull(packet, header_size);
     dp_packet_hwol_reset_sclp(packet);
@@ -458,14 +672,8 @@ sclp_segment_inner(struct dp_packet *packet, struct sclp_whole *whole,
         DP_PACKET_BATCH_FOR_EACH (j, part, &parts[i]) {
             dp_packet_ol_send_prepare(part, 0);
             dp_packet_push(part, headers, header_size);
-            if (dp_packet_size(part) - whole->frame_ofs
-                <= whole->payload_max) {
-                sclp_finish(part, whole);
-                sclp_add(part, batches);
-            } else {
-                sclp_cut(part, whole, batches);
-                dp_packet_delete(part);
-            }
+            sclp_cut(part, whole, batches);
+            dp_packet_delete(part);
         }
     }
     free(parts);
@@ -476,7 +684,7 @@ netdev_sclp_segment(struct dp_packet *packet, struct dp_packet_batch **batches)
 {
     struct sclp_whole whole;
 
-    sclp_whole_read(&whole, dp_packet_data(packet));
+    sclp_whole_read(&whole, packet);
     if (dp_packet_get_tso_segsz(packet)) {
         sclp_segment_inner(packet, &whole, batches);
     } else {
@@ -487,11 +695,11 @@ netdev_sclp_segment(struct dp_packet *packet, struct dp_packet_batch **batches)
 
 /* Reception. */
 
-/* Makes 'packet' begin at the segment's payload, at 'offset' in the IPv4
- * packet, and end with it, with the outer addresses in its tunnel metadata. */
+/* Puts the outer addresses of 'segment' into the tunnel metadata of
+ * 'packet'. */
 static void
-sclp_strip_outer(struct dp_packet *packet, const struct sclp_packet *outer,
-                 const struct sclp_segment *segment, uint32_t offset)
+sclp_set_tunnel(struct dp_packet *packet, const struct sclp_packet *outer,
+                const struct sclp_segment *segment)
 {
     struct flow_tnl *tnl = &packet->md.tunnel;
 
@@ -504,10 +712,14 @@ sclp_strip_outer(struct dp_packet *packet, const struct sclp_packet *outer,
                         : segment->src_port);
     tnl->tp_dst = htons(outer->is_udp ? outer->udp_dst_port
                         : segment->dst_port);
-    dp_packet_pull(packet, packet->l3_ofs + offset);
-    dp_packet_set_size(packet, segment->length);
-    /* Nothing holds any more that was known of the layers and the padding. */
-    dp_packet_reset_offsets(packet);
+}
+
+static void
+sclp_count(enum sclp_verdict verdict)
+{
+    uint64_t orig;
+
+    atomic_add_relaxed(&verdicts[verdict], 1, &orig);
 }
 
 /* Turns 'packet', an SCLP frame, into the inner frame with its tunnel metadata
@@ -563,13 +775,11 @@ sclp_decapsulate(struct dp_packet *packet, bool takes_offload)
     return SCLP_OK;
 }
 
-/* Parses what 'packet' has before its one segment's payload. */
+/* Parses the outer headers of 'packet'. */
 static enum sclp_verdict
-sclp_parse(const struct dp_packet *packet, struct sclp_packet *outer,
-           struct sclp_segment *segment, uint32_t *offset)
+sclp_parse(const struct dp_packet *packet, struct sclp_packet *outer)
 {
     const uint8_t *ip = dp_packet_l3(packet);
-    enum sclp_verdict verdict;
     unsigned int trust = 0;
 
     if (dp_packet_hwol_l3_csum_ipv4_ol(packet)
@@ -580,60 +790,138 @@ sclp_parse(const struct dp_packet *packet, struct sclp_packet *outer,
         || dp_packet_l4_checksum_good(packet)) {
         trust |= SCLP_TRUST_UDP_CSUM;
     }
+    if (packet->csum_start && packet->csum_start == packet->l4_ofs
+        && packet->csum_offset == SCLP_CSUM_OFS) {
+        trust |= SCLP_TRUST_CSUM;
+    }
     if (!ip) {
         return SCLP_IP_HEADER;
     }
-    verdict = sclp_packet_parse(outer, ip, dp_packet_l3_size(packet), 0,
-                                trust);
-    if (!verdict && !sclp_packet_next(outer, segment, offset, &verdict)) {
-        verdict = SCLP_SCLP_TRUNCATED;
-    }
-    return verdict;
+    return sclp_packet_parse(outer, ip, dp_packet_l3_size(packet),
+                             dp_packet_hwol_is_udp_seg(packet)
+                             ? dp_packet_get_tso_segsz(packet) : 0, trust);
 }
 
-/* Takes one received packet.  Returns an inner frame or NULL; in that case
- * '*queued' tells whether the packet was kept, else it was dropped. */
-static struct dp_packet *
-sclp_pop(struct dp_packet *packet, bool *queued)
+/* Goes to the next segment in 'packet', of which 'outer' is not done, with those
+ * that follow it in the same packet put behind it: level 1 of reassembly. */
+static void
+sclp_next(struct dp_packet *packet, struct sclp_packet *outer,
+          struct sclp_segment *segment, uint32_t *offset,
+          enum sclp_verdict *verdict)
 {
-    struct sclp_segment segment;
-    struct sclp_packet outer;
+    uint8_t *ip = dp_packet_l3(packet);
+    struct sclp_packet ahead;
+    struct sclp_segment next;
+    uint32_t next_offset;
+
+    sclp_packet_next(outer, segment, offset, verdict);
+    while (!*verdict) {
+        enum sclp_verdict next_verdict;
+
+        ahead = *outer;
+        if (!sclp_packet_next(&ahead, &next, &next_offset, &next_verdict)
+            || next_verdict || !sclp_is_next(outer, segment, &ahead, &next)) {
+            break;
+        }
+        memmove(ip + *offset + segment->length, ip + next_offset, next.length);
+        sclp_merge(segment, &next);
+        *outer = ahead;
+    }
+}
+
+/* Returns the payload of 'segment', at 'offset' in the IPv4 packet of 'packet',
+ * as a packet: a new one with room for the rest of its frame, or 'packet'
+ * itself if 'is_last'. */
+static struct dp_packet *
+sclp_take(struct dp_packet *packet, const struct sclp_segment *segment,
+          uint32_t offset, bool is_last)
+{
+    size_t ofs = packet->l3_ofs + offset;
+    struct dp_packet *taken = packet;
+
+    if (is_last) {
+        dp_packet_pull(packet, ofs);
+        dp_packet_set_size(packet, segment->length);
+        /* Nothing holds any more that was known of the layers. */
+        dp_packet_reset_offsets(packet);
+    } else {
+        size_t size = (segment->is_first ? sclp_segment_total(segment)
+                       : segment->length);
+
+        taken = dp_packet_new_with_headroom(size, MIN(DP_NETDEV_HEADROOM,
+                                                      UINT16_MAX - size));
+        dp_packet_put(taken, (const uint8_t *) dp_packet_data(packet) + ofs,
+                      segment->length);
+        memcpy(&taken->md, &packet->md, sizeof taken->md);
+    }
+    return taken;
+}
+
+/* Returns 'packet', of which 'outer' has gone through the first segments,
+ * without these. */
+static struct dp_packet *
+sclp_leave(struct dp_packet *packet, const struct sclp_packet *outer)
+{
+    size_t header_size = packet->l4_ofs + UDP_HEADER_LEN;
+    size_t done = packet->l3_ofs + outer->next - header_size;
+    struct udp_header *udp;
+    struct ip_header *ip;
+    uint8_t *eth;
+
+    if (done) {
+        eth = dp_packet_data(packet);
+        memmove(eth + done, eth, header_size);
+        dp_packet_pull(packet, done);
+        ip = dp_packet_l3(packet);
+        udp = dp_packet_l4(packet);
+        ip->ip_tot_len = htons(ntohs(ip->ip_tot_len) - done);
+        ip->ip_csum = 0;
+        ip->ip_csum = csum(ip, IP_IHL(ip->ip_ihl_ver) * 4);
+        udp->udp_len = htons(ntohs(udp->udp_len) - done);
+    }
+    return packet;
+}
+
+/* Takes 'packet', the payload of 'segment'.  Returns an inner frame or NULL; in
+ * that case '*queued' tells whether the segment was kept, else it was
+ * dropped. */
+static struct dp_packet *
+sclp_pop_segment(struct dp_packet *packet, const struct sclp_packet *outer,
+                 const struct sclp_segment *segment, bool *queued)
+{
     enum sclp_verdict verdict;
-    uint32_t offset, n;
     uint64_t orig;
+    uint32_t n;
 
     *queued = false;
-    verdict = sclp_parse(packet, &outer, &segment, &offset);
-    if (!verdict && segment.dst_port != SCLP_VXLAN_PORT) {
+    if (segment->dst_port != SCLP_VXLAN_PORT) {
         atomic_add_relaxed(&n_other_payload, 1, &orig);
         dp_packet_delete(packet);
         return NULL;
     }
-    if (!verdict) {
-        sclp_strip_outer(packet, &outer, &segment, offset);
-        if (sclp_segment_total(&segment) != segment.length) {
-            uint8_t key[SCLP_KEY_SIZE];
+    sclp_set_tunnel(packet, outer, segment);
+    if (sclp_segment_total(segment) != segment->length) {
+        uint8_t key[SCLP_KEY_SIZE];
 
-            sclp_key(key, &outer, &segment);
-            packet = netdev_reassembly_add(
-                reassembly, key, &(struct netdev_reassembly_segment) {
-                    .packet = packet,
-                    .length = segment.length,
-                    .remaining = segment.remaining,
-                    .total = sclp_segment_total(&segment),
-                }, queued);
-            if (!packet) {
-                return NULL;
-            }
-            COVERAGE_INC(sclp_pop_reassembled);
-        } else {
-            COVERAGE_INC(sclp_pop_single);
+        sclp_key(key, outer, segment);
+        packet = netdev_reassembly_add(
+            reassembly, key, &(struct netdev_reassembly_segment) {
+                .packet = packet,
+                .length = segment->length,
+                .remaining = segment->remaining,
+                .total = sclp_segment_total(segment),
+            }, queued);
+        if (!packet) {
+            return NULL;
         }
-        atomic_read_relaxed(&n_takers[outer.is_udp ? outer.udp_dst_port : 0],
-                            &n);
-        verdict = sclp_decapsulate(packet, n > 0);
+        COVERAGE_INC(sclp_pop_reassembled);
+    } else {
+        COVERAGE_INC(sclp_pop_single);
     }
-    atomic_add_relaxed(&verdicts[verdict], 1, &orig);
+    atomic_read_relaxed(&n_takers[outer->is_udp ? outer->udp_dst_port : 0],
+                        &n);
+    verdict = sclp_decapsulate(packet, n > 0);
+    sclp_count(verdict);
     if (verdict) {
         dp_packet_delete(packet);
         return NULL;
@@ -641,31 +929,82 @@ sclp_pop(struct dp_packet *packet, bool *queued)
     return packet;
 }
 
-size_t
-netdev_sclp_pop_headers(struct netdev *netdev OVS_UNUSED,
-                        struct dp_packet_batch *batch)
+/* What became of the segments that were received. */
+struct sclp_popped {
+    size_t n_dropped;
+    size_t n_queued;
+};
+
+/* Takes 'packet' and adds the inner frames that it completes to 'batch'.  Where
+ * that is full, what is left of 'packet' is returned, else NULL. */
+static struct dp_packet *
+sclp_pop(struct dp_packet *packet, struct dp_packet_batch *batch,
+         struct sclp_popped *popped)
 {
-    size_t size = dp_packet_batch_size(batch);
-    size_t n_dropped = 0, n_queued = 0;
-    struct dp_packet *packet;
-    size_t i;
+    struct sclp_segment segment;
+    struct sclp_packet outer;
+    enum sclp_verdict verdict;
+    uint32_t offset;
 
-    sclp_init();
-    DP_PACKET_BATCH_REFILL_FOR_EACH (i, size, packet, batch) {
-        bool queued;
+    verdict = sclp_parse(packet, &outer);
+    if (verdict) {
+        sclp_count(verdict);
+        popped->n_dropped++;
+        dp_packet_delete(packet);
+        return NULL;
+    }
+    while (!sclp_packet_is_done(&outer)) {
+        struct dp_packet *frame = NULL;
+        bool queued = false;
 
-        packet = sclp_pop(packet, &queued);
-        if (packet) {
-            dp_packet_batch_refill(batch, packet, i);
-        } else if (queued) {
-            n_queued++;
+        if (dp_packet_batch_is_full(batch)) {
+            return sclp_leave(packet, &outer);
+        }
+        sclp_next(packet, &outer, &segment, &offset, &verdict);
+        if (!verdict) {
+            bool is_last = sclp_packet_is_done(&outer);
+
+            frame = sclp_take(packet, &segment, offset, is_last);
+            packet = is_last ? NULL : packet;
+            frame = sclp_pop_segment(frame, &outer, &segment, &queued);
         } else {
-            n_dropped++;
+            sclp_count(verdict);
+        }
+        if (frame) {
+            dp_packet_batch_add(batch, frame);
+        } else if (queued) {
+            popped->n_queued++;
+        } else {
+            popped->n_dropped++;
         }
     }
-    COVERAGE_ADD(sclp_pop_queued, n_queued);
-    COVERAGE_ADD(sclp_pop_drop, n_dropped);
-    return n_dropped;
+    dp_packet_delete(packet);
+    return NULL;
+}
+
+size_t
+netdev_sclp_pop_headers(struct netdev *netdev OVS_UNUSED,
+                        struct dp_packet_batch *batch,
+                        struct dp_packet_batch *rest)
+{
+    struct sclp_popped popped = { .n_dropped = 0 };
+    struct dp_packet_batch in = *batch;
+    struct dp_packet *packet;
+
+    sclp_init();
+    dp_packet_batch_init(batch);
+    batch->trunc = in.trunc;
+    DP_PACKET_BATCH_FOR_EACH (i, packet, &in) {
+        if (!dp_packet_batch_is_full(batch)) {
+            packet = sclp_pop(packet, batch, &popped);
+        }
+        if (packet) {
+            dp_packet_batch_add(rest, packet);
+        }
+    }
+    COVERAGE_ADD(sclp_pop_queued, popped.n_queued);
+    COVERAGE_ADD(sclp_pop_drop, popped.n_dropped);
+    return popped.n_dropped;
 }
 
 static void

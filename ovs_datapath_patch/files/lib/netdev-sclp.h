@@ -6,11 +6,13 @@
 /* VXLAN over SCLP, the Segment-oriented Connection-Less Protocol, for the
  * userspace datapath: build, push, cut, pop.
  *
- * An inner frame becomes one large packet, flagged DP_PACKET_OL_TX_SCLP, that
- * is cut into segments where it is sent (dp_packet_gso()).  An inner packet
- * that needs segmentation crosses as it is where the tunnel has 'offload';
- * else it is cut then, too, and each part is a frame of its own.  The receiver
- * puts segments together before it looks at what is inside.
+ * An inner frame becomes one packet, flagged DP_PACKET_OL_TX_SCLP, that is cut
+ * into segments where it is sent: netdev_sclp_send() writes headers and leaves
+ * the frame where it is, dp_packet_gso() makes new packets for devices of other
+ * kinds.  An inner packet that needs segmentation crosses as it is where the
+ * tunnel has 'offload'; else it is cut by dp_packet_gso(), too, and each part
+ * is a frame of its own.  The receiver puts segments together before it looks
+ * at what is inside.
  *
  * Thread-safety: any thread may push, cut and pop; a frame's segments may
  * arrive in different threads. */
@@ -24,18 +26,27 @@ struct netdev;
 struct netdev_tnl_build_header_params;
 struct netdev_tunnel_config;
 struct ovs_action_push_tnl;
+struct sockaddr_ll;
 
 int netdev_sclp_build_header(const struct netdev *,
                              struct ovs_action_push_tnl *,
                              const struct netdev_tnl_build_header_params *);
 void netdev_sclp_push_headers(const struct netdev *, struct dp_packet_batch *,
                               const struct ovs_action_push_tnl *);
-size_t netdev_sclp_pop_headers(struct netdev *, struct dp_packet_batch *);
+size_t netdev_sclp_pop_headers(struct netdev *, struct dp_packet_batch *,
+                               struct dp_packet_batch *rest);
 
 /* For packets with DP_PACKET_OL_TX_SCLP: how many packets it becomes, and to
  * add them to 'batches' as dp_packet_gso() does. */
 int netdev_sclp_n_segments(const struct dp_packet *);
 bool netdev_sclp_segment(struct dp_packet *, struct dp_packet_batch **batches);
+
+/* Sends 'batch', of packets with DP_PACKET_OL_TX_SCLP that have no segment size,
+ * on the AF_PACKET socket 'sock' to '*sll'; 'has_vnet' tells whether the socket
+ * takes a virtio-net header, so that the kernel or the network card computes
+ * checksums and cuts UDP packets.  Returns 0 or a positive errno. */
+int netdev_sclp_send(const struct dp_packet_batch *batch, int sock,
+                     struct sockaddr_ll *sll, bool has_vnet);
 
 /* Takes note of a change of configuration, of which both may be NULL. */
 void netdev_sclp_configured(const struct netdev_tunnel_config *old,

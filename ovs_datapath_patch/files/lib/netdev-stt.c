@@ -466,7 +466,8 @@ stt_pop(struct dp_packet *packet, bool *queued)
 
 size_t
 netdev_stt_pop_headers(struct netdev *netdev OVS_UNUSED,
-                       struct dp_packet_batch *batch)
+                       struct dp_packet_batch *batch,
+                       struct dp_packet_batch *rest OVS_UNUSED)
 {
     size_t size = dp_packet_batch_size(batch);
     size_t n_dropped = 0, n_queued = 0;

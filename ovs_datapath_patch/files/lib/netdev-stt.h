@@ -35,7 +35,8 @@ int netdev_stt_build_header(const struct netdev *,
                             const struct netdev_tnl_build_header_params *);
 void netdev_stt_push_headers(const struct netdev *, struct dp_packet_batch *,
                              const struct ovs_action_push_tnl *);
-size_t netdev_stt_pop_headers(struct netdev *, struct dp_packet_batch *);
+size_t netdev_stt_pop_headers(struct netdev *, struct dp_packet_batch *,
+                              struct dp_packet_batch *rest);
 
 void netdev_stt_snoop_reset(const struct flow *, struct flow_wildcards *,
                             bool may_log);
