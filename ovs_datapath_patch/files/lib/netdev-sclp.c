@@ -27,6 +27,7 @@
 #include "sclp-payload.h"
 #include "sclp-segment.h"
 #include "stt.h"
+#include "tun-metadata.h"
 #include "unixctl.h"
 #include "util.h"
 
@@ -47,13 +48,22 @@ COVERAGE_DEFINE(sclp_pop_drop);
 static struct netdev_reassembly *reassembly;
 static atomic_uint64_t verdicts[SCLP_N_VERDICTS];
 static atomic_uint64_t n_other_payload;
+static atomic_uint64_t n_incomplete;
+static atomic_uint64_t n_merged;
 static atomic_uint64_t n_pushed;
 static atomic_uint64_t n_push_dropped;
 static atomic_uint32_t next_id;
 static atomic_uint32_t next_ip_id;
 
-/* How many tunnels take offload state, by their UDP port, 0 without UDP. */
-static atomic_uint32_t n_takers[UINT16_MAX + 1];
+/* How many tunnels there are and want what, by their UDP port, 0 without
+ * UDP. */
+static struct {
+    atomic_uint32_t n;
+    atomic_uint32_t n_offload;      /* Take offload state. */
+    atomic_uint32_t n_nve_only;     /* Without level 1 of reassembly. */
+    atomic_uint32_t n_gro_only;     /* Without level 2. */
+} tunnels[UINT16_MAX + 1];
+
 
 static void sclp_show(struct unixctl_conn *, int argc, const char *argv[],
                       void *aux);
@@ -86,35 +96,69 @@ netdev_sclp_wait(void)
     netdev_reassembly_wait(reassembly);
 }
 
+static void
+sclp_count_tunnel(const struct netdev_tunnel_config *cfg, bool is_added)
+{
+    /* Of unsigned numbers, so that adding 'one' may be subtracting it. */
+    uint32_t one = is_added ? 1 : UINT32_MAX;
+    uint16_t port = cfg->sclp_udp ? ntohs(cfg->dst_port) : 0;
+    uint32_t orig;
+
+    atomic_add(&tunnels[port].n, one, &orig);
+    if (cfg->sclp_offload) {
+        atomic_add(&tunnels[port].n_offload, one, &orig);
+    }
+    if (cfg->sclp_reassembly == NETDEV_SCLP_NVE) {
+        atomic_add(&tunnels[port].n_nve_only, one, &orig);
+    } else if (cfg->sclp_reassembly == NETDEV_SCLP_GRO) {
+        atomic_add(&tunnels[port].n_gro_only, one, &orig);
+    }
+}
+
 void
 netdev_sclp_configured(const struct netdev_tunnel_config *old,
                        const struct netdev_tunnel_config *new)
 {
-    uint32_t orig;
+    if (new && new->sclp) {
+        sclp_count_tunnel(new, true);
+    }
+    if (old && old->sclp) {
+        sclp_count_tunnel(old, false);
+    }
+}
 
-    if (new && new->sclp_offload) {
-        atomic_add(&n_takers[ntohs(new->dst_port)], 1, &orig);
-    }
-    if (old && old->sclp_offload) {
-        atomic_sub(&n_takers[ntohs(old->dst_port)], 1, &orig);
-    }
+static bool
+sclp_any(const atomic_uint32_t *n)
+{
+    uint32_t value;
+
+    atomic_read_relaxed(CONST_CAST(atomic_uint32_t *, n), &value);
+    return value > 0;
+}
+
+/* Returns the UDP port, 0 without UDP, by which 'tunnels' knows 'outer'. */
+static uint16_t
+sclp_port(const struct sclp_packet *outer)
+{
+    return outer->is_udp ? outer->udp_dst_port : 0;
 }
 
 /* Transmission.
  *
  * The template, and what stands before a frame that is still to be cut, is
  *
- *     Ethernet | IPv4 | UDP, or nothing | SCLP | VXLAN
+ *     Ethernet | IPv4 | UDP, or nothing | SCLP | VXLAN, or Geneve with options
  *
- * where SCLP's 'remaining' is the most that a segment carries, and VXLAN's bit
- * for offload state says that the tunnel may send it. */
+ * where SCLP's 'remaining' is the most that a segment carries, and in the
+ * template its checksum says whether the tunnel may send offload state. */
 
 /* What the headers before a frame say. */
 struct sclp_whole {
     struct sclp_outer outer;    /* But for what tells frames apart. */
     size_t l3_ofs;
-    size_t frame_ofs;           /* From Ethernet to VXLAN. */
+    size_t frame_ofs;           /* From Ethernet to VXLAN or Geneve. */
     size_t payload_max;         /* Of a segment. */
+    bool may_offload;
 };
 
 static void
@@ -146,7 +190,25 @@ sclp_headers_read(struct sclp_whole *whole, const void *eth, size_t l3_ofs)
         .frame_ofs = (const uint8_t *) sclp + SCLP_HEADER_SIZE
                      - (const uint8_t *) eth,
         .payload_max = ntohs(sclp[4]),
+        .may_offload = sclp[5] != 0,
     };
+}
+
+static bool
+sclp_is_geneve(const struct sclp_whole *whole)
+{
+    return whole->outer.outer.dst_port == SCLP_GENEVE_PORT;
+}
+
+/* Returns the size of the VXLAN or Geneve header at 'payload'. */
+static size_t
+sclp_payload_header_size(const struct sclp_whole *whole, const void *payload)
+{
+    const struct genevehdr *gnh = payload;
+
+    return (sclp_is_geneve(whole)
+            ? SCLP_GENEVE_HEADER_SIZE + gnh->opt_len * 4
+            : SCLP_VXLAN_HEADER_SIZE);
 }
 
 static void
@@ -436,6 +498,40 @@ netdev_sclp_send(const struct dp_packet_batch *batch, int sock,
     return sclp_tx_flush(&tx);
 }
 
+static ovs_be32
+sclp_vni(const struct flow_tnl *tnl)
+{
+    return htonl(ntohll(tnl->tun_id) << 8);
+}
+
+/* Write the header for 'tnl' to 'payload' and return its size. */
+static size_t
+sclp_vxlan_put(void *payload, const struct flow_tnl *tnl)
+{
+    struct vxlanhdr *vxh = payload;
+
+    put_16aligned_be32(&vxh->vx_flags, htonl(VXLAN_FLAGS));
+    put_16aligned_be32(&vxh->vx_vni, sclp_vni(tnl));
+    return sizeof *vxh;
+}
+
+static size_t
+sclp_geneve_put(void *payload, const struct flow_tnl *tnl)
+{
+    struct genevehdr *gnh = payload;
+    bool is_critical;
+    size_t size;
+
+    memset(gnh, 0, sizeof *gnh);
+    size = tun_metadata_to_geneve_header(tnl, gnh->options, &is_critical);
+    gnh->opt_len = size / 4;
+    gnh->oam = !!(tnl->flags & FLOW_TNL_F_OAM);
+    gnh->critical = is_critical;
+    gnh->proto_type = htons(ETH_TYPE_TEB);
+    put_16aligned_be32(&gnh->vni, sclp_vni(tnl));
+    return sizeof *gnh + size;
+}
+
 int
 netdev_sclp_build_header(const struct netdev *netdev,
                          struct ovs_action_push_tnl *data,
@@ -464,19 +560,16 @@ netdev_sclp_build_header(const struct netdev *netdev,
         return EMSGSIZE;
     }
     sclp_segment_put(l4, &(struct sclp_segment) {
-        .dst_port = SCLP_VXLAN_PORT,
+        .dst_port = (tnl_cfg->sclp_geneve ? SCLP_GENEVE_PORT
+                     : SCLP_VXLAN_PORT),
         .remaining = MIN(params->mtu, UINT16_MAX) - outer_size,
     });
-
-    struct vxlanhdr *vxlan
-        = ALIGNED_CAST(struct vxlanhdr *, l4 + SCLP_HEADER_SIZE);
-    put_16aligned_be32(&vxlan->vx_flags,
-                       htonl(VXLAN_FLAGS | (tnl_cfg->sclp_offload
-                                            ? STT_F_CSUM_PARTIAL << 16 : 0)));
-    put_16aligned_be32(&vxlan->vx_vni,
-                       htonl(ntohll(params->flow->tunnel.tun_id) << 8));
-
-    data->header_len = ETH_HEADER_LEN + outer_size + SCLP_VXLAN_HEADER_SIZE;
+    ALIGNED_CAST(ovs_be16 *, l4)[5] = htons(tnl_cfg->sclp_offload);
+    l4 += SCLP_HEADER_SIZE;
+    data->header_len = ETH_HEADER_LEN + outer_size;
+    data->header_len += (tnl_cfg->sclp_geneve
+                         ? sclp_geneve_put(l4, &params->flow->tunnel)
+                         : sclp_vxlan_put(l4, &params->flow->tunnel));
     data->tnl_type = OVS_VPORT_TYPE_SCLP;
     return 0;
 }
@@ -527,18 +620,19 @@ sclp_push(struct dp_packet *packet, const struct ovs_action_push_tnl *data)
     uint32_t rss_hash = dp_packet_get_rss_hash(packet);
     struct stt_header offload = { .flags = 0 };
     struct sclp_whole whole;
+    size_t room_size = 0, before_size;
     struct ip_header *ip;
-    uint8_t *eth, *vxlan;
+    uint8_t *eth, *payload;
     bool is_cut_later = false;
 
     sclp_headers_read(&whole, data->header, ETH_HEADER_LEN);
-    vxlan = (uint8_t *) data->header + whole.frame_ofs;
     if (dp_packet_size(packet) < ETH_HEADER_LEN
-        || dp_packet_size(packet) > UINT16_MAX - data->header_len
+        || dp_packet_size(packet) > (UINT16_MAX - data->header_len
+                                     - SCLP_OPTION_SIZE)
         || dp_packet_hwol_is_sclp(packet)) {
         return false;
     }
-    if (!(vxlan[1] & STT_F_CSUM_PARTIAL)
+    if (!whole.may_offload
         || !sclp_take_offload(packet, &offload)) {
         is_cut_later = dp_packet_hwol_is_tso(packet);
         if (is_cut_later && !sclp_is_tso_possible(packet)) {
@@ -549,15 +643,25 @@ sclp_push(struct dp_packet *packet, const struct ovs_action_push_tnl *data)
         }
     }
 
-    eth = dp_packet_push_uninit(packet, data->header_len);
-    memcpy(eth, data->header, data->header_len);
-    vxlan = eth + whole.frame_ofs;
-    vxlan[1] = 0;
-    if (offload.flags && sclp_vxlan_put_offload(vxlan, &offload)) {
+    /* Offload state is the first of Geneve's options, or VXLAN's own bits. */
+    if (offload.flags && sclp_is_geneve(&whole)) {
+        room_size = SCLP_OPTION_SIZE;
+    }
+    before_size = whole.frame_ofs + SCLP_GENEVE_HEADER_SIZE;
+    eth = dp_packet_push_uninit(packet, data->header_len + room_size);
+    memcpy(eth, data->header, before_size);
+    memcpy(eth + before_size + room_size,
+           (const uint8_t *) data->header + before_size,
+           data->header_len - before_size);
+    payload = eth + whole.frame_ofs;
+    if (offload.flags
+        && (sclp_is_geneve(&whole)
+            ? sclp_geneve_put_offload(payload, &offload)
+            : sclp_vxlan_put_offload(payload, &offload))) {
         return false;
     }
 
-    memcpy(vxlan - SCLP_HEADER_SIZE, &src_port, sizeof src_port);
+    memcpy(payload - SCLP_HEADER_SIZE, &src_port, sizeof src_port);
     ip = ALIGNED_CAST(struct ip_header *, eth + ETH_HEADER_LEN);
     ip->ip_tot_len = htons(dp_packet_size(packet) - ETH_HEADER_LEN);
     if (!is_cut_later) {
@@ -606,11 +710,13 @@ static void
 sclp_find_inner(const struct dp_packet *packet, const struct sclp_whole *whole,
                 struct stt_inner *inner)
 {
-    size_t inner_ofs = whole->frame_ofs + SCLP_VXLAN_HEADER_SIZE;
+    uint8_t *eth = dp_packet_data(packet);
+    size_t inner_ofs
+        = (whole->frame_ofs
+           + sclp_payload_header_size(whole, eth + whole->frame_ofs));
     enum stt_verdict verdict;
 
-    verdict = stt_inner_find(inner,
-                             (uint8_t *) dp_packet_data(packet) + inner_ofs,
+    verdict = stt_inner_find(inner, eth + inner_ofs,
                              dp_packet_size(packet) - inner_ofs);
     ovs_assert(!verdict);
 }
@@ -629,7 +735,10 @@ netdev_sclp_n_segments(const struct dp_packet *packet)
     }
     sclp_find_inner(packet, &whole, &inner);
 
-    size_t header_size = SCLP_VXLAN_HEADER_SIZE + inner.payload_offset;
+    size_t header_size
+        = (sclp_payload_header_size(&whole, (uint8_t *) dp_packet_data(packet)
+                                            + whole.frame_ofs)
+           + inner.payload_offset);
     size_t payload = dp_packet_size(packet) - whole.frame_ofs - header_size;
     size_t n = DIV_ROUND_UP(payload, mss);
 
@@ -644,8 +753,12 @@ static void
 sclp_segment_inner(struct dp_packet *packet, struct sclp_whole *whole,
                    struct dp_packet_batch **batches)
 {
-    size_t header_size = whole->frame_ofs + SCLP_VXLAN_HEADER_SIZE;
-    uint8_t headers[SCLP_L2_MAX + SCLP_UDP_SIZE + SCLP_VXLAN_HEADER_SIZE];
+    size_t header_size
+        = (whole->frame_ofs
+           + sclp_payload_header_size(whole, (uint8_t *) dp_packet_data(packet)
+                                             + whole->frame_ofs));
+    uint8_t headers[SCLP_L2_MAX + SCLP_UDP_SIZE + SCLP_GENEVE_HEADER_SIZE
+                    + SCLP_GENEVE_OPTIONS_MAX];
     struct dp_packet_batch *parts, *last;
     struct dp_packet *part;
     struct stt_inner inner;
@@ -693,7 +806,129 @@ netdev_sclp_segment(struct dp_packet *packet, struct dp_packet_batch **batches)
     return true;
 }
 
-/* Reception. */
+/* Reception.
+ *
+ * Level 1 of reassembly puts segments together that arrive behind one another:
+ * those of SCLP's own protocol where they are received, before anything looks
+ * at them, those that came in one UDP packet when they are popped.  Level 2
+ * keeps what is not complete then. */
+
+/* Gives the packet of 'run' the headers of what it has become. */
+static void
+sclp_run_finish(struct netdev_sclp_run *run)
+{
+    struct dp_packet *packet = run->packet;
+    struct ip_header *ip;
+    uint64_t orig;
+
+    if (run->n > 1) {
+        atomic_add_relaxed(&n_merged, run->n, &orig);
+        ip = ALIGNED_CAST(struct ip_header *, (uint8_t *)
+                          dp_packet_data(packet) + ETH_HEADER_LEN);
+        ip->ip_tot_len = htons(dp_packet_size(packet) - ETH_HEADER_LEN);
+        ip->ip_csum = 0;
+        ip->ip_csum = csum(ip, IP_HEADER_LEN);
+        sclp_segment_put(ip + 1, &run->segment);
+        /* Each segment's checksum was right. */
+        packet->csum_start = ETH_HEADER_LEN + IP_HEADER_LEN;
+        packet->csum_offset = SCLP_CSUM_OFS;
+    }
+    run->packet = NULL;
+}
+
+/* Returns true if 'outer' and 'segment', behind the Ethernet header at 'eth',
+ * go on where 'run' ends. */
+static bool
+sclp_run_continues(const struct netdev_sclp_run *run, const uint8_t *eth,
+                   const struct sclp_packet *outer,
+                   const struct sclp_segment *segment)
+{
+    return (run->packet
+            && sclp_is_next(&run->outer, &run->segment, outer, segment)
+            && run->outer.tos == outer->tos
+            && segment->length <= dp_packet_tailroom(run->packet)
+            && dp_packet_size(run->packet) - ETH_HEADER_LEN + segment->length
+               <= UINT16_MAX
+            && !memcmp(dp_packet_data(run->packet), eth, ETH_HEADER_LEN));
+}
+
+bool
+netdev_sclp_receive(struct netdev_sclp_run *run, const void *data, size_t size,
+                    bool has_vnet, struct dp_packet_batch *batch)
+{
+    const struct virtio_net_hdr *vnet = data;
+    const uint8_t *eth = (const uint8_t *) data + (has_vnet ? sizeof *vnet
+                                                   : 0);
+    const size_t header_size = ETH_HEADER_LEN + SCLP_NATIVE_SIZE;
+    const struct eth_header *eth_header
+        = ALIGNED_CAST(const struct eth_header *, eth);
+    unsigned int trust = 0;
+    struct sclp_segment segment;
+    struct sclp_packet outer;
+    enum sclp_verdict verdict;
+    uint32_t offset;
+
+    size -= eth - (const uint8_t *) data;
+    if (size <= header_size || eth_header->eth_type != htons(ETH_TYPE_IP)
+        || eth[ETH_HEADER_LEN] != IP_IHL_VER(5, 4)
+        || eth[ETH_HEADER_LEN + offsetof(struct ip_header, ip_proto)]
+           != SCLP_PROTOCOL
+        || (has_vnet && vnet->gso_type != VIRTIO_NET_HDR_GSO_NONE)) {
+        return false;
+    }
+    if (has_vnet && vnet->flags == VIRTIO_NET_HDR_F_NEEDS_CSUM
+        && (OVS_FORCE uint16_t) vnet->csum_start
+           == ETH_HEADER_LEN + IP_HEADER_LEN
+        && (OVS_FORCE uint16_t) vnet->csum_offset == SCLP_CSUM_OFS) {
+        trust |= SCLP_TRUST_CSUM;
+    }
+    if (sclp_packet_parse(&outer, eth + ETH_HEADER_LEN, size - ETH_HEADER_LEN,
+                          0, trust)
+        || !sclp_packet_next(&outer, &segment, &offset, &verdict)
+        || verdict) {
+        return false;
+    }
+
+    if (sclp_run_continues(run, eth, &outer, &segment)) {
+        dp_packet_put(run->packet, eth + ETH_HEADER_LEN + offset,
+                      segment.length);
+        sclp_merge(&run->segment, &segment);
+        run->n++;
+    } else {
+        size_t room = MIN(segment.length + segment.remaining,
+                          UINT16_MAX - DP_NETDEV_HEADROOM - header_size);
+
+        if (run->packet) {
+            sclp_run_finish(run);
+        }
+        run->packet = dp_packet_new_with_headroom(header_size + room,
+                                                  DP_NETDEV_HEADROOM);
+        dp_packet_put(run->packet, eth, header_size + segment.length);
+        if (trust) {
+            run->packet->csum_start = ETH_HEADER_LEN + IP_HEADER_LEN;
+            run->packet->csum_offset = SCLP_CSUM_OFS;
+        }
+        run->outer = outer;
+        run->segment = segment;
+        run->n = 1;
+        dp_packet_batch_add(batch, run->packet);
+    }
+    return true;
+}
+
+void
+netdev_sclp_receive_end(struct netdev_sclp_run *run)
+{
+    if (run->packet) {
+        sclp_run_finish(run);
+    }
+}
+
+bool
+netdev_sclp_merges(void)
+{
+    return (sclp_any(&tunnels[0].n) && !sclp_any(&tunnels[0].n_nve_only));
+}
 
 /* Puts the outer addresses of 'segment' into the tunnel metadata of
  * 'packet'. */
@@ -725,17 +960,26 @@ sclp_count(enum sclp_verdict verdict)
 /* Turns 'packet', an SCLP frame, into the inner frame with its tunnel metadata
  * and offloads.  Returns SCLP_OK or why it must be dropped. */
 static enum sclp_verdict
-sclp_decapsulate(struct dp_packet *packet, bool takes_offload)
+sclp_decapsulate(struct dp_packet *packet, uint16_t dst_port,
+                 bool takes_offload)
 {
     struct flow_tnl *tnl = &packet->md.tunnel;
     struct sclp_payload payload;
     enum sclp_verdict verdict;
     struct stt_inner inner;
 
-    verdict = sclp_vxlan_parse(&payload, dp_packet_data(packet),
-                               dp_packet_size(packet), takes_offload);
+    verdict = (dst_port == SCLP_GENEVE_PORT ? sclp_geneve_parse
+               : sclp_vxlan_parse)(&payload, dp_packet_data(packet),
+                                   dp_packet_size(packet), takes_offload);
     if (verdict) {
         return verdict;
+    }
+    if (dst_port == SCLP_GENEVE_PORT) {
+        tnl->flags |= FLOW_TNL_F_UDPIF | (payload.is_oam ? FLOW_TNL_F_OAM : 0);
+        memcpy(tnl->metadata.opts.gnv, (const uint8_t *)
+               dp_packet_data(packet) + payload.options_offset,
+               payload.options_size);
+        tnl->metadata.present.len = payload.options_size;
     }
     dp_packet_pull(packet, payload.inner_offset);
     if (payload.offload.flags) {
@@ -815,6 +1059,9 @@ sclp_next(struct dp_packet *packet, struct sclp_packet *outer,
     uint32_t next_offset;
 
     sclp_packet_next(outer, segment, offset, verdict);
+    if (sclp_any(&tunnels[sclp_port(outer)].n_nve_only)) {
+        return;
+    }
     while (!*verdict) {
         enum sclp_verdict next_verdict;
 
@@ -891,10 +1138,10 @@ sclp_pop_segment(struct dp_packet *packet, const struct sclp_packet *outer,
 {
     enum sclp_verdict verdict;
     uint64_t orig;
-    uint32_t n;
 
     *queued = false;
-    if (segment->dst_port != SCLP_VXLAN_PORT) {
+    if (segment->dst_port != SCLP_VXLAN_PORT
+        && segment->dst_port != SCLP_GENEVE_PORT) {
         atomic_add_relaxed(&n_other_payload, 1, &orig);
         dp_packet_delete(packet);
         return NULL;
@@ -902,6 +1149,12 @@ sclp_pop_segment(struct dp_packet *packet, const struct sclp_packet *outer,
     sclp_set_tunnel(packet, outer, segment);
     if (sclp_segment_total(segment) != segment->length) {
         uint8_t key[SCLP_KEY_SIZE];
+
+        if (sclp_any(&tunnels[sclp_port(outer)].n_gro_only)) {
+            atomic_add_relaxed(&n_incomplete, 1, &orig);
+            dp_packet_delete(packet);
+            return NULL;
+        }
 
         sclp_key(key, outer, segment);
         packet = netdev_reassembly_add(
@@ -918,9 +1171,8 @@ sclp_pop_segment(struct dp_packet *packet, const struct sclp_packet *outer,
     } else {
         COVERAGE_INC(sclp_pop_single);
     }
-    atomic_read_relaxed(&n_takers[outer->is_udp ? outer->udp_dst_port : 0],
-                        &n);
-    verdict = sclp_decapsulate(packet, n > 0);
+    verdict = sclp_decapsulate(
+        packet, segment->dst_port, sclp_any(&tunnels[sclp_port(outer)].n_offload));
     sclp_count(verdict);
     if (verdict) {
         dp_packet_delete(packet);
@@ -1020,6 +1272,8 @@ sclp_show(struct unixctl_conn *conn, int argc OVS_UNUSED,
     ds_put_format(&ds, " dropped:%"PRIu64"\n", value);
     atomic_read_relaxed(&verdicts[SCLP_OK], &value);
     netdev_reassembly_show(reassembly, value, &ds);
+    atomic_read_relaxed(&n_merged, &value);
+    ds_put_format(&ds, "merged on receipt: segments:%"PRIu64"\n", value);
     ds_put_cstr(&ds, "dropped:");
     for (size_t i = SCLP_OK + 1; i < SCLP_N_VERDICTS; i++) {
         atomic_read_relaxed(&verdicts[i], &value);
@@ -1027,6 +1281,8 @@ sclp_show(struct unixctl_conn *conn, int argc OVS_UNUSED,
     }
     atomic_read_relaxed(&n_other_payload, &value);
     ds_put_format(&ds, " other_payload:%"PRIu64, value);
+    atomic_read_relaxed(&n_incomplete, &value);
+    ds_put_format(&ds, " incomplete:%"PRIu64, value);
     netdev_reassembly_show_drops(reassembly, &ds);
     ds_put_char(&ds, '\n');
     unixctl_command_reply(conn, ds_cstr(&ds));

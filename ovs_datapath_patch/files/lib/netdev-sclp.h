@@ -3,7 +3,7 @@
 #ifndef NETDEV_SCLP_H
 #define NETDEV_SCLP_H 1
 
-/* VXLAN over SCLP, the Segment-oriented Connection-Less Protocol, for the
+/* VXLAN and Geneve over SCLP, the Segment-oriented Connection-Less Protocol, for the
  * userspace datapath: build, push, cut, pop.
  *
  * An inner frame becomes one packet, flagged DP_PACKET_OL_TX_SCLP, that is cut
@@ -19,6 +19,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "sclp.h"
 
 struct dp_packet;
 struct dp_packet_batch;
@@ -47,6 +49,28 @@ bool netdev_sclp_segment(struct dp_packet *, struct dp_packet_batch **batches);
  * checksums and cuts UDP packets.  Returns 0 or a positive errno. */
 int netdev_sclp_send(const struct dp_packet_batch *batch, int sock,
                      struct sockaddr_ll *sll, bool has_vnet);
+
+/* Segments of SCLP's own protocol that arrive behind one another. */
+struct netdev_sclp_run {
+    struct dp_packet *packet;   /* NULL if there are none. */
+    struct sclp_packet outer;
+    struct sclp_segment segment;
+    size_t n;
+};
+
+/* Returns true if received segments are to be merged. */
+bool netdev_sclp_merges(void);
+
+/* Takes the Ethernet frame without a VLAN tag, behind a virtio-net header if
+ * 'has_vnet', of together 'size' bytes at 'data' if it is a good SCLP segment:
+ * adds it to the last packet of 'run', which is in 'batch', or as a new one to
+ * 'batch', and returns true.  The packets are complete after
+ * netdev_sclp_receive_end(), which must also be called before another packet is
+ * added to 'batch'. */
+bool netdev_sclp_receive(struct netdev_sclp_run *run, const void *data,
+                         size_t size, bool has_vnet,
+                         struct dp_packet_batch *batch);
+void netdev_sclp_receive_end(struct netdev_sclp_run *run);
 
 /* Takes note of a change of configuration, of which both may be NULL. */
 void netdev_sclp_configured(const struct netdev_tunnel_config *old,

@@ -64,13 +64,16 @@ def inner(payload="10", seq="1", flags="0x18", csum="full", ip_id="1", tos="0"):
     yield bytes.fromhex("50540000000a505400000009") + b"\x08\0" + packet
 
 
-def build(frame, id="1", vni="0", udp="0", port="4789", vxlan="0x08000000", low="0", cut="", order="", tos="0", bad="", remaining=""):
+def build(frame, id="1", vni="0", udp="0", port="4789", vxlan="0x08000000", low="0", cut="", order="", tos="0", bad="", remaining="", geneve=None):
     """udp: its destination port, or 0; port: SCLP's; vxlan: the first 32 bits,
     low: the last 8; cut: where segments begin in the SCLP frame, but the
     first; order: of the segments that are wanted; tos: of each, the last
     one's for the rest; bad: segments with a wrong checksum; remaining: what
-    the last one claims."""
+    the last one claims; geneve: its options, in hex, instead of VXLAN."""
     whole = struct.pack("!LL", number(vxlan), number(vni) << 8 | number(low)) + bytes.fromhex(frame)
+    if geneve is not None:
+        options = bytes.fromhex(geneve)
+        whole = struct.pack("!BBHL", len(options) // 4, 0, 0x6558, number(vni) << 8) + options + bytes.fromhex(frame)
     cuts = [0] + numbers(cut) + [len(whole)]
     each_tos = numbers(tos)
     source, destination = address("1.1.2.92"), address("1.1.2.88")
@@ -119,14 +122,18 @@ def describe(packets):
             return "segments differ"
         frame += record[12:]
         sizes.append(str(len(packets[i])))
-    flags, vni = struct.unpack("!LL", frame[:8])
+    port = struct.unpack("!H", records[0][2:4])[0]
+    size = 8 + 4 * (frame[0] & 0x3F) if port == 6081 else 8
+    header = f"geneve={frame[:8].hex()},{frame[8:size].hex()}"
+    if port != 6081:
+        flags, vni = struct.unpack("!LL", frame[:8])
+        header = f"vxlan={flags:#010x},{vni >> 8:#x},{vni & 0xFF}"
     words = ["udp={}".format(*struct.unpack("!H", ip[22:24])) if ip[9] == UDP else "ip"]
-    words += [f"dst={'.'.join(map(str, ip[16:20]))}", "port={}".format(*struct.unpack("!H", records[0][2:4]))]
-    words += [f"vxlan={flags:#010x},{vni >> 8:#x},{vni & 0xFF}"]
+    words += [f"dst={'.'.join(map(str, ip[16:20]))}", f"port={port}", header]
     words += [f"tos={ip[1]:#x}"] if ip[1] else []
     words += [f"ttl={ip[8]}"] if ip[8] != 64 else []
     words += ["df"] if ip[6] & 0x40 else []
-    return " ".join(words) + " sizes=" + ",".join(sizes) + "\n" + frame[8:].hex()
+    return " ".join(words) + " sizes=" + ",".join(sizes) + "\n" + frame[size:].hex()
 
 
 def show(lines):
