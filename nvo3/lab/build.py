@@ -134,6 +134,8 @@ def start_vswitchd(site: Site, record: Record, index: int) -> None:
     started = _start_daemon(site, switch, ovs.VSWITCHD, switch.vswitchd_argv())
     switch.await_vswitchd(started, (node.UNDERLAY_BRIDGE, node.NIC))
     node.set_wire(space, record.wire)
+    if switch.offers("sclp"):
+        node.merge_datagrams(space)
     node.address_underlay(space, index)
 
 

@@ -5,6 +5,7 @@ Specification: ovsdb-server(1), ovs-vswitchd(8), ovs-vsctl(8), ovs-vswitchd.conf
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 from collections.abc import Sequence
@@ -156,6 +157,10 @@ class Switch:
             error = self._interface_column(interface, "error")
             if error:
                 raise DaemonFailed(f"{self.name}: {VSWITCHD}: {interface}: {error}", self.log(VSWITCHD))
+
+    def offers(self, interface_type: str) -> bool:
+        """Tell whether ovs-vswitchd has an interface type."""
+        return interface_type in re.findall(r"[\w-]+", self.vsctl("get", "Open_vSwitch", ".", "iface_types", wait=False))
 
     def _configuration_number(self, column: str) -> int:
         return int(self.vsctl("get", "Open_vSwitch", ".", column, wait=False))

@@ -72,6 +72,12 @@ def test_up_again_starts_what_is_not_running(lab: Lab) -> None:
     assert "the controller is not running: starting it" in done.stderr
 
 
+def test_nics_of_hypervisors_join_udp_datagrams(lab: Lab) -> None:
+    for hypervisor in ("hv1", "hv2"):
+        features = lab.run(hypervisor, ["ethtool", "-k", "eth1"]).stdout
+        assert "generic-receive-offload: on" in features and "rx-udp-gro-forwarding: on" in features
+
+
 def test_exec_passes_input_output_and_status_through(lab: Lab) -> None:
     assert cli(lab, "exec", "r1", "--", "sh", "-c", "exit 7").returncode == 7
     shown = cli(lab, "exec", "r2", "ip", "-br", "address", "show", "eth0").stdout
