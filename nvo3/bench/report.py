@@ -48,7 +48,8 @@ def _cost_per_unit(run: Run, arm: str, case: Case, of: Callable[[Cost], float]) 
 def ratios(run: Run) -> dict[str, float | None]:
     """Return medians of arms over those of others, as {"vxlan/none": 0.2}, or {"vxlan/none@64 B": 0.2} where there are cases.
 
-    Where cases are compared, also those of a case over those of the first, as {"sclp@gro/sclp@none": 1.5}.  None where the other moved nothing.
+    Where cases are compared, also those of a case over those of the first, as {"sclp@gro/sclp@none": 1.5}.  None where
+    the other moved nothing.
     """
     found: dict[str, float | None] = {}
     for case in run.benchmark.cases:
@@ -111,7 +112,12 @@ def table(run: Run) -> Table:
         title=f"{benchmark.title}, wire {run.wire}, {run.rounds} rounds of {run.seconds} s; CPU s/{benchmark.work.unit.replace('_', ' ')}",
         caption=", ".join(f"{key} {value}" for key, value in run.conditions.items()),
     )
-    headings = [first.heading, "spread", f"of {benchmark.cases[0].label if benchmark.compares_cases else base}", *(metric.heading for metric in benchmark.metrics[1:])]
+    headings = [
+        first.heading,
+        "spread",
+        f"of {benchmark.cases[0].label if benchmark.compares_cases else base}",
+        *(metric.heading for metric in benchmark.metrics[1:]),
+    ]
     shown.add_column("arm", no_wrap=True)
     for heading in headings + [heading for _key, heading, _of in _COSTS]:
         shown.add_column(heading, justify="right", no_wrap=True)

@@ -144,11 +144,11 @@ def set_wire(space: str, wire: Wire) -> None:
 
 
 def merge_datagrams(space: str) -> None:
-    """Have the NIC join UDP datagrams that arrive one behind the other (GRO), though they are for a tunnel and not for a socket.
+    """Have the NIC's GRO, where that is on, join UDP datagrams that arrive one behind the other, though no socket is there for them.
 
     Only for an Open vSwitch that takes what comes of it; one without our patches does not.
     """
-    system.run_in(space, ["ethtool", "-K", NIC, "gro", "on", "rx-udp-gro-forwarding", "on"])
+    system.run_in(space, ["ethtool", "-K", NIC, "rx-udp-gro-forwarding", "on"])
 
 
 def _set_tso(space: str, interface: str, on: bool) -> None:

@@ -452,9 +452,7 @@ def _check_hypervisor(view: View, hypervisor: Hypervisor) -> None:
 # Settings.
 
 
-def set_settings(
-    northbound: Northbound, *, encapsulation_order: Sequence[str] | None = None, sclp_payload: str | None = None
-) -> Settings:
+def set_settings(northbound: Northbound, *, encapsulation_order: Sequence[str] | None = None, sclp_payload: str | None = None) -> Settings:
     """Change the settings, those that are given.
 
     encapsulation_order: what AUTO prefers, best first; what is not named is not chosen.  sclp_payload: what SCLP carries.

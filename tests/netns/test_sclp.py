@@ -4,7 +4,6 @@ import random
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 from pathlib import Path
 
 import pytest

@@ -64,7 +64,9 @@ def inner(payload="10", seq="1", flags="0x18", csum="full", ip_id="1", tos="0"):
     yield bytes.fromhex("50540000000a505400000009") + b"\x08\0" + packet
 
 
-def build(frame, id="1", vni="0", udp="0", port="4789", vxlan="0x08000000", low="0", cut="", order="", tos="0", bad="", remaining="", geneve=None):
+def build(
+    frame, id="1", vni="0", udp="0", port="4789", vxlan="0x08000000", low="0", cut="", order="", tos="0", bad="", remaining="", geneve=None
+):
     """udp: its destination port, or 0; port: SCLP's; vxlan: the first 32 bits,
     low: the last 8; cut: where segments begin in the SCLP frame, but the
     first; order: of the segments that are wanted; tos: of each, the last

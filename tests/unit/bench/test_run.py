@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from nvo3.bench import run as runs
 from nvo3.bench import reassembly, tcp
+from nvo3.bench import run as runs
 from nvo3.bench.arm import Arm
 from nvo3.bench.bed import Bed, Options
 from nvo3.bench.benchmark import Case, Reading

@@ -89,7 +89,8 @@ def test_topology_survives_its_json() -> None:
         (changed("vni: 5001", "mtu: 1279"), "topo.yaml:8:14: tenants.red.networks.web.mtu: 1279 is below 1280"),
         (
             changed("vni: 5001", "encapsulation: vlan"),
-            "topo.yaml:8:24: tenants.red.networks.web.encapsulation: 'vlan' is not one of auto, none, stt, sclp-udp, sclp, geneve, vxlan, gre",
+            "topo.yaml:8:24: tenants.red.networks.web.encapsulation: 'vlan' is not one of "
+            "auto, none, stt, sclp-udp, sclp, geneve, vxlan, gre",
         ),
         (
             changed("fd00:10::/64", "10.0.0.128/25"),
