@@ -107,6 +107,20 @@ def test_bench_tcp_compares_sclp_with_stt_and_with_what_it_carries() -> None:
         _assert_costs(arm, "gb")
 
 
+def test_bench_tcp_measures_sclp_with_geneve_inside() -> None:
+    result = _measured("tcp", "--arms", "sclp-geneve,sclp-udp-geneve")
+    assert all(arm["median_gbps"] > 0.05 for arm in result["arms"])
+
+
+def test_bench_reassembly_compares_its_cases_with_none() -> None:
+    result = _measured("reassembly")
+    cases = ["none", "gro", "nve", "both"]
+    assert [(arm["arm"], arm["reassembly"]) for arm in result["arms"]] == [("sclp", case) for case in cases]
+    assert set(result["ratios"]) == {f"sclp@{case}/sclp@none" for case in cases[1:]}
+    assert all(arm["median_gbps"] > 0 for arm in result["arms"])
+    _assert_costs(result["arms"][3], "gb")
+
+
 def test_bench_udp_measures_each_size() -> None:
     result = _measured("udp", "--arms", "none,kernel-vxlan", "--sizes", "64,8192", "--rate-mbps", "4", "--wire", "gso")
     assert [(arm["arm"], arm["size_bytes"]) for arm in result["arms"]] == [
