@@ -1,9 +1,10 @@
-"""A host on the underlay that begins STT frames and never ends them."""
+"""A host on the underlay that begins frames of STT or SCLP and never ends them."""
 
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -13,33 +14,65 @@ from nvo3.lab import Lab, node
 from nvo3.lab.names import UNDERLAY
 from nvo3.lab.system import wait_until
 from tests.netns.support import cli_env
-from tests.netns.underlay import IPV4, add_stranger, stt_counters
+from tests.netns.underlay import IPV4, add_stranger, encapsulated, tunnel_counters
 
 pytestmark = pytest.mark.netns
 
 _FLOOD = [sys.executable, str(Path(__file__).with_name("flood.py"))]
-_STT_PORT, _OTHER_PORT = 7471, 7472
-_CAP_BYTES = 8 * (8 << 20)  # of packets, by shard: lib/netdev-stt.c
+_CAP_BYTES = 8 * (8 << 20)  # of packets, by shard: lib/netdev-reassembly.c
 _CAP_FRAMES = 8 * 2048
 
 
-@pytest.fixture
-def stranger(underlay_lab: Lab) -> Iterator[str]:
-    """A host's NIC on the underlay.  What it sends to another port than STT's hv2 drops before its own stack sees it."""
-    flow = f"tcp,nw_dst={node.vtep_ip(1)},tp_dst={_OTHER_PORT}"
-    underlay_lab.run("hv2", ["ovs-ofctl", "add-flow", node.UNDERLAY_BRIDGE, f"priority=100,{flow},actions=drop"])
-    with add_stranger(underlay_lab) as interface:
-        yield interface
-    underlay_lab.run("hv2", ["ovs-ofctl", "del-flows", node.UNDERLAY_BRIDGE, flow])
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """number: TCP port, IP protocol or UDP port by which a switch knows an encapsulation.  other: nobody's; match: OpenFlow's for it."""
+
+    number: int
+    other: int
+    match: str
 
 
-def _flood(lab: Lab, interface: str, port: int, first: int, count: int, packets_per_s: int) -> "subprocess.Popen[str]":
-    """Start to send `count` unfinished frames to hv2, with ids from `first`; half of them look like hv1's."""
-    columns = [lab.switch(name).vsctl("get", "interface", node.UNDERLAY_BRIDGE, "mac_in_use") for name in ("hv2", "hv1")]
-    macs = ",".join(text.strip().strip('"') for text in columns)
-    words = [*_FLOOD, interface, macs, node.vtep_ip(0), node.vtep_ip(1), *map(str, (port, first, count, packets_per_s))]
-    argv = ["ip", "netns", "exec", lab.names.netns(UNDERLAY), *words]
-    return subprocess.Popen(argv, env=cli_env(), stdout=subprocess.PIPE, text=True)
+_TARGETS = {
+    "stt": _Target(7471, 7472, "tcp,tp_dst=7472"),
+    "sclp": _Target(234, 253, "ip,nw_proto=253"),  # RFC 3692: for experiments
+    "sclp-udp": _Target(7234, 7235, "udp,tp_dst=7235"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Stranger:
+    """A host on the underlay that sends what looks like one encapsulation's.  interface: its NIC."""
+
+    lab: Lab
+    interface: str
+    encapsulation: str
+
+    @property
+    def target(self) -> _Target:
+        return _TARGETS[self.encapsulation]
+
+    def flood(self, number: int, first: int, count: int, packets_per_s: int) -> "subprocess.Popen[str]":
+        """Start to send `count` unfinished frames to hv2, with ids from `first`; half of them look like hv1's.  number: see `_Target`."""
+        columns = [self.lab.switch(name).vsctl("get", "interface", node.UNDERLAY_BRIDGE, "mac_in_use") for name in ("hv2", "hv1")]
+        macs = ",".join(text.strip().strip('"') for text in columns)
+        numbers = map(str, (number, first, count, packets_per_s))
+        words = [*_FLOOD, self.interface, macs, node.vtep_ip(0), node.vtep_ip(1), self.encapsulation, *numbers]
+        argv = ["ip", "netns", "exec", self.lab.names.netns(UNDERLAY), *words]
+        return subprocess.Popen(argv, env=cli_env(), stdout=subprocess.PIPE, text=True)
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """Return what hv2 counted."""
+        return tunnel_counters(self.lab, "hv2", self.encapsulation)
+
+
+@pytest.fixture(params=list(_TARGETS))
+def stranger(underlay_lab: Lab, request: pytest.FixtureRequest) -> Iterator[_Stranger]:
+    """Guests of `small` use the encapsulation.  What is sent to the other number hv2 drops before its own stack sees it."""
+    flow = f"{_TARGETS[request.param].match},nw_dst={node.vtep_ip(1)}"
+    with encapsulated(underlay_lab, request.param, ["small"]), add_stranger(underlay_lab) as interface:
+        underlay_lab.run("hv2", ["ovs-ofctl", "add-flow", node.UNDERLAY_BRIDGE, f"priority=100,{flow},actions=drop"])
+        yield _Stranger(underlay_lab, interface, request.param)
+        underlay_lab.run("hv2", ["ovs-ofctl", "del-flows", node.UNDERLAY_BRIDGE, flow])
 
 
 def _rss_bytes(lab: Lab, hypervisor: str) -> int:
@@ -48,22 +81,22 @@ def _rss_bytes(lab: Lab, hypervisor: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def _await_empty(lab: Lab) -> dict[str, dict[str, int]]:
+def _await_empty(stranger: _Stranger) -> dict[str, dict[str, int]]:
     """Wait until hv2 keeps nothing; return its counters."""
-    assert wait_until(lambda: set(stt_counters(lab, "hv2")["in flight"].values()) == {0}, 5)
-    return stt_counters(lab, "hv2")
+    assert wait_until(lambda: set(stranger.counters()["in flight"].values()) == {0}, 5)
+    return stranger.counters()
 
 
-def test_100000_unfinished_frames_stay_within_the_cap_and_go(underlay_lab: Lab, stranger: str) -> None:
+def test_100000_unfinished_frames_stay_within_the_cap_and_go(underlay_lab: Lab, stranger: _Stranger) -> None:
     lab, count = underlay_lab, 100_000
-    before, rss = _await_empty(lab), _rss_bytes(lab, "hv2")
-    sender = _flood(lab, stranger, _STT_PORT, 1, count, 0)
+    before, rss = _await_empty(stranger), _rss_bytes(lab, "hv2")
+    sender = stranger.flood(stranger.target.number, 1, count, 0)
     most, most_rss = dict.fromkeys(before["in flight"], 0), 0
     while sender.poll() is None:
-        now, most_rss = stt_counters(lab, "hv2")["in flight"], max(most_rss, _rss_bytes(lab, "hv2"))
+        now, most_rss = stranger.counters()["in flight"], max(most_rss, _rss_bytes(lab, "hv2"))
         most = {name: max(value, now[name]) for name, value in most.items()}
     print(f"in flight at most: {most}, RSS {rss} to {most_rss}, {sender.communicate()[0].strip()} s")
-    after = _await_empty(lab)
+    after = _await_empty(stranger)
     assert 1000 < most["frames"] <= _CAP_FRAMES and most["bytes"] <= _CAP_BYTES
     # Packets, and the tables that the first frames touch; a heap is never full to the last byte.
     assert most_rss - rss < 1.5 * _CAP_BYTES
@@ -89,17 +122,17 @@ def _gbps_beside(lab: Lab, flood: "subprocess.Popen[str]") -> tuple[float, float
             process.wait()
 
 
-def test_unfinished_frames_cost_other_traffic_little_more_than_their_arrival(underlay_lab: Lab, stranger: str) -> None:
-    """Compared with the same packets, sent as fast, that the switch drops as they come: what is left is STT's part."""
-    lab, count, packets_per_s = underlay_lab, 35_000, 30_000
-    rates: dict[int, list[float]] = {_STT_PORT: [], _OTHER_PORT: []}
-    before = _await_empty(lab)
-    for number in range(3):
-        for port, found in rates.items():
-            gbps, seconds = _gbps_beside(lab, _flood(lab, stranger, port, 1 + number * count, count, packets_per_s))
-            print(f"port {port}: {gbps:.2f} Gbit/s, {2 * count / seconds:.0f} packets/s")
+def test_unfinished_frames_cost_other_traffic_little_more_than_their_arrival(underlay_lab: Lab, stranger: _Stranger) -> None:
+    """Compared with the same packets, sent as fast, that the switch drops as they come: what is left is the tunnel's part."""
+    lab, target, count, packets_per_s = underlay_lab, stranger.target, 35_000, 30_000
+    rates: dict[int, list[float]] = {target.number: [], target.other: []}
+    before = _await_empty(stranger)
+    for turn in range(3):
+        for number, found in rates.items():
+            gbps, seconds = _gbps_beside(lab, stranger.flood(number, 1 + turn * count, count, packets_per_s))
+            print(f"{stranger.encapsulation}, to {number}: {gbps:.2f} Gbit/s, {2 * count / seconds:.0f} packets/s")
             found.append(gbps)
-    after = _await_empty(lab)
+    after = _await_empty(stranger)
     queued = after["received"]["segments queued"] - before["received"]["segments queued"]
     assert queued > 1.8 * 3 * count
-    assert median(rates[_STT_PORT]) >= 0.8 * median(rates[_OTHER_PORT]), rates
+    assert median(rates[target.number]) >= 0.8 * median(rates[target.other]), rates

@@ -1,6 +1,6 @@
-"""STT over an underlay that drops, duplicates, reorders and corrupts: nothing arrives but what was sent, and the wire's TCP is left alone.
+"""STT and SCLP over an underlay that drops, duplicates, reorders and corrupts: nothing arrives but what was sent.
 
-`--full` moves 10 GB by TCP and 1 GB by UDP.
+STT leaves the wire's TCP alone, too.  `--full` moves 10 GB by TCP and 1 GB by UDP over STT, a fifth of that over each transport of SCLP.
 """
 
 import json
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from nvo3.lab import Lab, node
 from nvo3.lab.system import wait_until
 from tests.netns.support import Capture
-from tests.netns.underlay import IPV4, IPV6, NETWORKS, Cable, Harm, build, lossy_cable, stt_counters
+from tests.netns.underlay import IPV4, IPV6, NETWORKS, Cable, Harm, build, encapsulated, lossy_cable, tunnel_counters
 
 pytestmark = pytest.mark.netns
 
@@ -27,6 +28,30 @@ _MB = 1_000_000
 _HARM = Harm(drop=0.005, duplicate=0.005, reorder=0.005, corrupt=0.005)
 _UDP_BYTES_PER_S = 30 * _MB
 _VTEPS = (node.vtep_ip(0), node.vtep_ip(1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What a receiver counts segments as that the wire corrupted behind the IPv4 header.
+
+    names: of counters.  unseen: at most this share of them is of none of these names, because what is harmed says what a segment is.
+    others: for what else the tunnel may drop on such a wire; None: anything.
+    """
+
+    names: tuple[str, ...]
+    unseen: float
+    others: tuple[str, ...] | None = None
+
+
+_REPEATED = ("duplicate", "overlap")
+_REFUSALS = {
+    # The port may be another, and flags, data offset, and the frame's total and offset are looked at before the checksum.
+    "stt": _Refusal(("tcp_checksum",), 0.09),
+    # The checksum covers all of it; `remaining` is looked at before.
+    "sclp": _Refusal(("sclp_checksum", "total"), 0, _REPEATED),
+    # A port that is another is within 31 of nearly 12,000 bits.  A checksum that became 0 is none, and SCLP's is looked at.
+    "sclp-udp": _Refusal(("udp_checksum", "udp_length", "sclp_checksum"), 0.05, _REPEATED),
+}
 
 
 @pytest.fixture(scope="module")
@@ -107,59 +132,97 @@ def _assert_harmed(cable: Cable) -> None:
     assert all(counts[name] > 0 for name in ("dropped", "duplicated", "reordered", "corrupted")), counts
 
 
-def _assert_nothing_waits(lab: Lab) -> None:
+def _assert_nothing_waits(lab: Lab, encapsulation: str) -> None:
     """What came of frames that will never be whole goes when its time is over."""
+
+    def waits(hypervisor: str) -> dict[str, int]:
+        return tunnel_counters(lab, hypervisor, encapsulation)["in flight"]
+
     for hypervisor in ("hv1", "hv2"):
-        assert wait_until(lambda: stt_counters(lab, hypervisor)["in flight"]["frames"] == 0, 5), stt_counters(lab, hypervisor)  # noqa: B023
-        assert set(stt_counters(lab, hypervisor)["in flight"].values()) == {0}
+        assert wait_until(lambda: waits(hypervisor)["frames"] == 0, 5), waits(hypervisor)  # noqa: B023
+        assert set(waits(hypervisor).values()) == {0}
+
+
+def _assert_refused(lab: Lab, encapsulation: str, before: dict[str, int], counts: dict[str, int]) -> None:
+    """hv2 refused what hv1's side of the cable corrupted, and as such; before: why it had dropped segments until then."""
+    refusal = _REFUSALS[encapsulation]
+    least = (1 - refusal.unseen) * counts["corrupted"]
+
+    def grown() -> dict[str, int]:
+        dropped = tunnel_counters(lab, "hv2", encapsulation)["dropped"]
+        return {name: count - before[name] for name, count in dropped.items() if count > before[name]}
+
+    def refused(found: dict[str, int]) -> int:
+        return sum(found.get(name, 0) for name in refusal.names)
+
+    assert wait_until(lambda: refused(grown()) >= least, 5), (grown(), counts)
+    found = grown()
+    assert refused(found) <= counts["corrupted"] + counts["duplicated"], (found, counts)
+    assert refusal.others is None or set(found) <= {*refusal.names, *refusal.others}, found
 
 
 @pytest.mark.parametrize(
-    ("network", "address", "megabytes", "full"), [("small", IPV4[1], 200, 10_000), ("jumbo", IPV6[1], 50, 500), ("giant", IPV4[1], 20, 200)]
+    ("encapsulation", "network", "address", "megabytes", "full"),
+    [
+        ("stt", "small", IPV4[1], 200, 10_000),
+        ("stt", "jumbo", IPV6[1], 50, 500),
+        ("stt", "giant", IPV4[1], 20, 200),
+        *((name, *rest) for name in ("sclp", "sclp-udp") for rest in (("small", IPV4[1], 50, 2000), ("giant", IPV4[1], 20, 200))),
+    ],
 )
 def test_tcp_over_a_bad_wire_arrives_as_it_was_sent(
-    lab: Lab, program: Path, request: pytest.FixtureRequest, network: str, address: str, megabytes: int, full: int
+    lab: Lab, program: Path, request: pytest.FixtureRequest, encapsulation: str, network: str, address: str, megabytes: int, full: int
 ) -> None:
     size = _MB * (full if request.config.getoption("--full") else megabytes)
-    before = stt_counters(lab, "hv2")
-    with lossy_cable(lab, program, _HARM) as cable, _tcp(lab, _pair(network), address, size) as result:
-        pass
-    print(f"{network}: {result}; {cable.counts}")
-    assert result["received"] == result["sent"]
-    _assert_harmed(cable)
-    # Each segment that was harmed is refused as such, but one whose port is not STT's any more, or whose flags are not.
-    refused = stt_counters(lab, "hv2")["dropped"]["tcp_checksum"] - before["dropped"]["tcp_checksum"]
-    counts = cable.counts["hv1"]
-    assert 0.9 * counts["corrupted"] < refused <= counts["corrupted"] + counts["duplicated"]
-    _assert_nothing_waits(lab)
+    with encapsulated(lab, encapsulation, [network]):
+        before = tunnel_counters(lab, "hv2", encapsulation)["dropped"]
+        with lossy_cable(lab, program, _HARM) as cable, _tcp(lab, _pair(network), address, size) as result:
+            pass
+        print(f"{encapsulation}, {network}: {result}; {cable.counts}")
+        assert result["received"] == result["sent"]
+        _assert_harmed(cable)
+        _assert_refused(lab, encapsulation, before, cable.counts["hv1"])
+        _assert_nothing_waits(lab, encapsulation)
 
 
 @pytest.mark.parametrize(
-    ("network", "address", "datagram_bytes", "megabytes", "full"),
+    ("encapsulation", "network", "address", "datagram_bytes", "megabytes", "full"),
     [
-        ("small", IPV4[1], 1372, 50, 1000),
-        ("small", IPV4[1], 8000, 20, 200),  # in fragments, each a frame
-        ("jumbo", IPV6[1], 8000, 20, 200),
-        ("giant", IPV4[1], 59000, 20, 200),
+        ("stt", "small", IPV4[1], 1372, 50, 1000),
+        ("stt", "small", IPV4[1], 8000, 20, 200),  # in fragments, each a frame
+        ("stt", "jumbo", IPV6[1], 8000, 20, 200),
+        ("stt", "giant", IPV4[1], 59000, 20, 200),
+        ("sclp", "small", IPV4[1], 1372, 20, 200),
+        ("sclp-udp", "small", IPV4[1], 1372, 20, 200),
+        ("sclp-udp", "giant", IPV4[1], 59000, 20, 200),
     ],
 )
 def test_udp_over_a_bad_wire_loses_what_the_wire_lost_and_no_more(
-    lab: Lab, program: Path, request: pytest.FixtureRequest, network: str, address: str, datagram_bytes: int, megabytes: int, full: int
+    lab: Lab,
+    program: Path,
+    request: pytest.FixtureRequest,
+    encapsulation: str,
+    network: str,
+    address: str,
+    datagram_bytes: int,
+    megabytes: int,
+    full: int,
 ) -> None:
     size = _MB * (full if request.config.getoption("--full") else megabytes)
     with (
+        encapsulated(lab, encapsulation, [network]),
         lossy_cable(lab, program, _HARM) as cable,
         _udp(lab, _pair(network), address, size, datagram_bytes) as result,
     ):
         pass
-    print(f"{network}, {datagram_bytes}: {result}; {cable.counts}")
+    print(f"{encapsulation}, {network}, {datagram_bytes}: {result}; {cable.counts}")
     _assert_harmed(cable)
     assert result["corrupt"] == 0
     assert result["sizes"] == [datagram_bytes]
     # A frame of one segment that the wire doubles is a frame twice, as on any network; one of several is not.
     assert result["duplicate"] <= (cable.counts["hv1"]["duplicated"] if datagram_bytes < NETWORKS["small"] else 0)
     assert result["sent"] - result["intact"] <= cable.lost("hv1") + result["overrun"]
-    _assert_nothing_waits(lab)
+    _assert_nothing_waits(lab, encapsulation)
 
 
 def _resets(captures: Sequence[Capture]) -> list[str]:
@@ -258,12 +321,12 @@ def _iperf_gbps(lab: Lab, network: str) -> float:
 
 def test_tcp_of_a_large_mtu_is_no_slower(lab: Lab) -> None:
     rates: dict[str, list[float]] = {network: [] for network in NETWORKS}
-    before = stt_counters(lab, "hv2")["received"]
+    before = tunnel_counters(lab, "hv2", "stt")["received"]
     for _ in range(3):
         for network, found in rates.items():
             found.append(_iperf_gbps(lab, network))
     print(rates)
-    after = stt_counters(lab, "hv2")["received"]
+    after = tunnel_counters(lab, "hv2", "stt")["received"]
     # What the sending kernel cut the receiving one has put together, but for the last segment of a frame: then the figures mean something.
     assert after["segments queued"] - before["segments queued"] < 5 * (after["frames"] - before["frames"])
     # Loosely: others may use the machine, and this is one second at a time.

@@ -14,7 +14,7 @@ from scapy.packet import Packet, Raw
 from nvo3.lab import Lab, node, system
 from nvo3.lab.names import UNDERLAY
 from tests.netns.support import Capture, await_listening, wrong_pairs
-from tests.netns.underlay import IPV4, IPV6, NETWORKS, add_stranger
+from tests.netns.underlay import IPV4, IPV6, NETWORKS, add_stranger, encapsulated
 
 pytestmark = pytest.mark.netns
 
@@ -44,16 +44,8 @@ peer.sendall(digest.digest())
 @pytest.fixture(params=list(_WIRE))
 def encapsulation(underlay_lab: Lab, request: pytest.FixtureRequest) -> Iterator[str]:
     """All networks over one transport of SCLP."""
-    paths = [f"/v1/tenants/t/networks/{network}" for network in NETWORKS]
-    with underlay_lab.client() as client:
-        try:
-            for path in paths:
-                answer = client.patch(path, json={"encapsulation": request.param}, wait="realized")
-                assert [pair["encapsulation"] for pair in answer["status"]["encapsulations"]] == [request.param]
-            yield request.param
-        finally:
-            for path in paths:
-                client.patch(path, json={"encapsulation": "auto"}, wait="realized")
+    with encapsulated(underlay_lab, request.param):
+        yield request.param
 
 
 def _stream(lab: Lab, network: str) -> None:

@@ -7,7 +7,7 @@ done to its bridge.
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 from nvo3.lab import Lab, node, system
 from nvo3.lab.names import UNDERLAY
 from nvo3.lab.topology import Topology, parse
+from nvo3.model.physical import ENCAPSULATIONS
 
 _HERE = Path(__file__).resolve().parent
 _CABLE = ("h0", "h1")  # the bridge's ends of the NICs of hv1 and hv2
@@ -61,6 +62,22 @@ def finish_checksums(lab: Lab) -> None:
     """Make the NICs of hv1 and hv2 compute checksums before the cable, as hardware does; the wire must be gso, without TSO."""
     for hypervisor in ("hv1", "hv2"):
         lab.run(hypervisor, ["ethtool", "-K", node.NIC, "tx-checksum-ip-generic", "off"])
+
+
+@contextmanager
+def encapsulated(lab: Lab, encapsulation: str, networks: Sequence[str] = tuple(NETWORKS)) -> Iterator[None]:
+    """Carry some networks by one encapsulation while the block runs."""
+    paths = [f"/v1/tenants/t/networks/{network}" for network in networks]
+    try:
+        with lab.client() as client:
+            for path in paths:
+                answer = client.patch(path, {"encapsulation": encapsulation}, wait="realized")
+                assert [pair["encapsulation"] for pair in answer["status"]["encapsulations"]] == [encapsulation]
+        yield
+    finally:
+        with lab.client() as client:
+            for path in paths:
+                client.patch(path, {"encapsulation": "auto"}, wait="realized")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +156,11 @@ def add_stranger(lab: Lab) -> Iterator[str]:
         system.ip([f"link delete {_STRANGER}"], space)
 
 
-def stt_counters(lab: Lab, hypervisor: str) -> dict[str, dict[str, int]]:
-    """Return what `ovs-appctl stt/show` says: the beginning of each line, then name and count."""
+def tunnel_counters(lab: Lab, hypervisor: str, encapsulation: str) -> dict[str, dict[str, int]]:
+    """Return what `ovs-appctl TYPE/show` says of the tunnels of a type: the beginning of each line, then name and count."""
+    command = f"{ENCAPSULATIONS[encapsulation].interface_type}/show"
     counters: dict[str, dict[str, int]] = {}
-    for line in lab.run(hypervisor, ["ovs-appctl", "stt/show"]).stdout.splitlines():
+    for line in lab.run(hypervisor, ["ovs-appctl", command]).stdout.splitlines():
         what, _, rest = line.partition(": ")
         counters[what] = {name: int(value) for name, value in re.findall(r"([a-z_ 0-9]+):(\d+)", rest)}
     return {what: {name.strip(): value for name, value in found.items()} for what, found in counters.items()}
