@@ -467,9 +467,11 @@ def set_settings(northbound: Northbound, *, encapsulation_order: Sequence[str] |
             payload = check.check_sclp_payload(sclp_payload, "sclp_payload")
             settings, columns["sclp_payload"] = replace(settings, sclp_payload=payload), [payload]
         row = change.view.settings_row
-        if columns and row is None:
+        if not columns:
+            return settings
+        if row is None:
             change.insert("Settings", uuid4(), **columns)
-        elif columns:
+        else:
             change.update("Settings", row, **columns)
         return settings
 
