@@ -193,6 +193,7 @@ def test_tcp_over_a_bad_wire_arrives_as_it_was_sent(
         ("stt", "jumbo", IPV6[1], 8000, 20, 200),
         ("stt", "giant", IPV4[1], 59000, 20, 200),
         ("sclp", "small", IPV4[1], 1372, 20, 200),
+        ("sclp", "giant", IPV4[1], 59000, 20, 200),
         ("sclp-udp", "small", IPV4[1], 1372, 20, 200),
         ("sclp-udp", "giant", IPV4[1], 59000, 20, 200),
     ],
