@@ -207,19 +207,48 @@ sclp_packet_next(struct sclp_packet *packet, struct sclp_segment *segment,
     return true;
 }
 
+static bool
+is_same_frame(const struct sclp_packet *packet,
+              const struct sclp_segment *segment,
+              const struct sclp_packet *other_packet,
+              const struct sclp_segment *other)
+{
+    return (other->id == segment->id
+            && other->src_port == segment->src_port
+            && other->dst_port == segment->dst_port
+            && other_packet->src == packet->src
+            && other_packet->dst == packet->dst
+            && other_packet->is_udp == packet->is_udp);
+}
+
+/* Returns the bytes from where 'segment' begins to the end of its frame. */
+static uint32_t
+extent(const struct sclp_segment *segment)
+{
+    return (uint32_t) segment->remaining + segment->length;
+}
+
 bool
 sclp_is_next(const struct sclp_packet *packet,
              const struct sclp_segment *segment,
              const struct sclp_packet *next_packet,
              const struct sclp_segment *next)
 {
-    return (next->id == segment->id && !next->is_first
-            && (uint32_t) next->remaining + next->length == segment->remaining
-            && next->src_port == segment->src_port
-            && next->dst_port == segment->dst_port
-            && next_packet->src == packet->src
-            && next_packet->dst == packet->dst
-            && next_packet->is_udp == packet->is_udp);
+    return (!next->is_first && extent(next) == segment->remaining
+            && is_same_frame(packet, segment, next_packet, next));
+}
+
+bool
+sclp_is_repeated(const struct sclp_packet *packet,
+                 const struct sclp_segment *segment,
+                 const struct sclp_packet *next_packet,
+                 const struct sclp_segment *next)
+{
+    return (next->remaining >= segment->remaining
+            && extent(next) <= extent(segment)
+            && (!next->is_first
+                || sclp_segment_total(next) == sclp_segment_total(segment))
+            && is_same_frame(packet, segment, next_packet, next));
 }
 
 void

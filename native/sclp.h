@@ -198,6 +198,14 @@ bool sclp_is_next(const struct sclp_packet *packet,
                   const struct sclp_packet *next_packet,
                   const struct sclp_segment *next);
 
+/* Returns true if all of 'next', from 'next_packet', is in 'segment', from
+ * 'packet', already.  What is merged is taken or dropped as a whole, so what
+ * came twice must not be merged with what follows it. */
+bool sclp_is_repeated(const struct sclp_packet *packet,
+                      const struct sclp_segment *segment,
+                      const struct sclp_packet *next_packet,
+                      const struct sclp_segment *next);
+
 /* Makes 'segment' the one that it and 'next', for which sclp_is_next() is
  * true, are together.  The payload and the mark of congestion are the caller's
  * to take over. */

@@ -292,6 +292,29 @@ TEST(sclp_merge_of_one_frame_only)
     CHECK(!sclp_is_next(&from, &head, &p, &middle));
 }
 
+TEST(sclp_repeated)
+{
+    struct sclp_segment s = middle;
+
+    seg = head;
+    CHECK(sclp_is_repeated(&from, &seg, &from, &head));
+    CHECK(!sclp_is_repeated(&from, &seg, &from, &middle));
+    sclp_merge(&seg, &middle);
+    CHECK(sclp_is_repeated(&from, &seg, &from, &head));
+    CHECK(sclp_is_repeated(&from, &seg, &from, &middle));
+    CHECK(!sclp_is_repeated(&from, &seg, &from, &tail));
+    CHECK(!sclp_is_repeated(&from, &head, &from, &seg));
+
+    s.remaining--;              /* A byte of it is new. */
+    CHECK(!sclp_is_repeated(&from, &seg, &from, &s));
+    s = head;
+    s.remaining--;              /* Of another size than the frame's. */
+    CHECK(!sclp_is_repeated(&from, &seg, &from, &s));
+    s = middle;
+    s.id += 2;
+    CHECK(!sclp_is_repeated(&from, &seg, &from, &s));
+}
+
 /* Keys. */
 
 TEST(sclp_keys_differ_where_frames_do)

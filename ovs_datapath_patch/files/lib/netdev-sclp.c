@@ -50,6 +50,7 @@ static atomic_uint64_t verdicts[SCLP_N_VERDICTS];
 static atomic_uint64_t n_other_payload;
 static atomic_uint64_t n_incomplete;
 static atomic_uint64_t n_merged;
+static atomic_uint64_t n_repeated;
 static atomic_uint64_t n_pushed;
 static atomic_uint64_t n_push_dropped;
 static atomic_uint32_t next_id;
@@ -125,6 +126,14 @@ netdev_sclp_configured(const struct netdev_tunnel_config *old,
     if (old && old->sclp) {
         sclp_count_tunnel(old, false);
     }
+}
+
+static void
+sclp_count_repeated(void)
+{
+    uint64_t orig;
+
+    atomic_add_relaxed(&n_repeated, 1, &orig);
 }
 
 static bool
@@ -894,6 +903,9 @@ netdev_sclp_receive(struct netdev_sclp_run *run, const void *data, size_t size,
                       segment.length);
         sclp_merge(&run->segment, &segment);
         run->n++;
+    } else if (run->packet && sclp_is_repeated(&run->outer, &run->segment,
+                                               &outer, &segment)) {
+        sclp_count_repeated();
     } else {
         size_t room = MIN(segment.length + segment.remaining,
                           UINT16_MAX - DP_NETDEV_HEADROOM - header_size);
@@ -1067,11 +1079,18 @@ sclp_next(struct dp_packet *packet, struct sclp_packet *outer,
 
         ahead = *outer;
         if (!sclp_packet_next(&ahead, &next, &next_offset, &next_verdict)
-            || next_verdict || !sclp_is_next(outer, segment, &ahead, &next)) {
+            || next_verdict) {
             break;
         }
-        memmove(ip + *offset + segment->length, ip + next_offset, next.length);
-        sclp_merge(segment, &next);
+        if (sclp_is_next(outer, segment, &ahead, &next)) {
+            memmove(ip + *offset + segment->length, ip + next_offset,
+                    next.length);
+            sclp_merge(segment, &next);
+        } else if (sclp_is_repeated(outer, segment, &ahead, &next)) {
+            sclp_count_repeated();
+        } else {
+            break;
+        }
         *outer = ahead;
     }
 }
@@ -1273,7 +1292,9 @@ sclp_show(struct unixctl_conn *conn, int argc OVS_UNUSED,
     atomic_read_relaxed(&verdicts[SCLP_OK], &value);
     netdev_reassembly_show(reassembly, value, &ds);
     atomic_read_relaxed(&n_merged, &value);
-    ds_put_format(&ds, "merged on receipt: segments:%"PRIu64"\n", value);
+    ds_put_format(&ds, "merged on receipt: segments:%"PRIu64, value);
+    atomic_read_relaxed(&n_repeated, &value);
+    ds_put_format(&ds, " repeated:%"PRIu64"\n", value);
     ds_put_cstr(&ds, "dropped:");
     for (size_t i = SCLP_OK + 1; i < SCLP_N_VERDICTS; i++) {
         atomic_read_relaxed(&verdicts[i], &value);
