@@ -11,7 +11,7 @@ from tests.native import support
 
 
 class Tool:
-    """A running `tool.c` and `tool_sclp.c`; `ask` sends a line and returns the decoded answer."""
+    """A running `tool.c`, `tool_sclp.c` and `tool_fastpath.c`; `ask` sends a line and returns the decoded answer."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
@@ -28,9 +28,8 @@ class Tool:
 @pytest.fixture(scope="session")
 def tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tool]:
     """Return the C code under sanitizers; a finding of theirs ends it, which fails the test at hand."""
-    program = support.build(
-        tmp_path_factory.mktemp("native") / "tool", [support.HERE / "tool.c", support.HERE / "tool_sclp.c"], *support.SANITIZERS
-    )
+    sources = [support.HERE / name for name in ("tool.c", "tool_sclp.c", "tool_fastpath.c", "world.c")]
+    program = support.build(tmp_path_factory.mktemp("native") / "tool", sources, *support.SANITIZERS)
     process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=support.environment())
     try:
         yield Tool(process)

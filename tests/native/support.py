@@ -1,4 +1,4 @@
-"""How the C code of `native/` is built for tests: with the machine's `cc`, into a temporary directory."""
+"""How the C code of `native/` and `native/fastpath/` is built for tests: with the machine's `cc`, into a temporary directory."""
 
 import os
 import re
@@ -10,6 +10,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NATIVE = CHECKOUT / "native"
+FASTPATH = NATIVE / "fastpath"
 HERE = Path(__file__).resolve().parent
 VECTORS = CHECKOUT / "tests" / "vectors"
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
@@ -25,8 +26,9 @@ def cases() -> list[str]:
 
 def build(program: Path, sources: Iterable[Path], *options: str, compiler: str = "cc") -> Path:
     """Compile `sources` with all of `native/` to `program`; a warning is a failure."""
-    files = [*map(str, sources), *map(str, sorted(NATIVE.glob("*.c")))]
-    command = [compiler, "-std=c11", "-O1", "-g", *_WARNINGS, *options, f"-I{NATIVE}", f"-I{HERE}", "-o", str(program), *files]
+    files = [*map(str, sources), *map(str, sorted([*NATIVE.glob("*.c"), *FASTPATH.glob("*.c")]))]
+    includes = [f"-I{directory}" for directory in (NATIVE, FASTPATH, HERE)]
+    command = [compiler, "-std=c11", "-O1", "-g", "-pthread", *_WARNINGS, *options, *includes, "-o", str(program), *files]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
     if result.returncode:
         pytest.fail(f"{' '.join(command)}\n{result.stderr}", pytrace=False)

@@ -12,7 +12,8 @@
  *     reassemble HEX HEX ...        parse and add packets, each to the same
  *                                   engine, until a frame is complete
  *     checksum HEX
- *     sclp-...                      see tool_sclp.c */
+ *     sclp-...                      see tool_sclp.c
+ *     path-...                      see tool_fastpath.c */
 
 #include <inttypes.h>
 #include <stdbool.h>
@@ -306,7 +307,7 @@ run(char *line)
         do_segment();
     } else if (!strcmp(command, "reassemble")) {
         do_reassemble();
-    } else if (run_sclp(command)) {
+    } else if (run_sclp(command) || run_fastpath(command)) {
         return;
     } else {
         hex = strtok(NULL, " \n");

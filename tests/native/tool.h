@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the commands of tool.c and tool_sclp.c share. */
+/* What the commands of tool.c, tool_sclp.c and tool_fastpath.c share. */
 
 #ifndef TOOL_H
 #define TOOL_H 1
@@ -21,7 +21,9 @@ const char *boolean(bool value);
 /* Returns the next argument of the command at hand. */
 unsigned long int next_number(void);
 
-/* Runs the command if it is one of tool_sclp.c, else returns false. */
+/* Run the command if it is one of tool_sclp.c or tool_fastpath.c, else return
+ * false. */
 bool run_sclp(const char *command);
+bool run_fastpath(const char *command);
 
 #endif /* tool.h */
