@@ -2,7 +2,7 @@
 
 Standard library only, since it runs before anything else is there.  What it makes lies in a cache outside the
 checkout (`cache`).
-`steps` says which command needs what and starts it; `packages`, `venv` and `ovs` each make one thing.
+`steps` says which command needs what and starts it; `packages`, `venv`, `fastpath` and `ovs` each make one thing.
 """
 
 from nvo3.prepare.cache import new_progress

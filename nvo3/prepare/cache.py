@@ -2,6 +2,7 @@
 
     $NVO3_CACHE, else /var/cache/nvo3 for root, else ~/.cache/nvo3
         venv/KEY/                 the Python environment
+        fastpath/KEY/             the extension module of the agent's fast path
         ovs/VERSION-KEY/          an installed Open vSwitch
         ovs-tree/VERSION-KEY/     the tree that it was built in, for its tests
         source/                   the Open vSwitch source package
@@ -9,7 +10,7 @@
         log/TIME-PID.log          full output of the tools
 
 An item is made in a sibling `KEY.tmp` and renamed into place, so what has its final name is complete.  Whoever makes an
-item holds the lock KIND-KEY: a `KEY.tmp*` whose lock is free belongs to a run that crashed.  Old builds of Open vSwitch go when a new
+item holds the lock KIND-KEY: a `KEY.tmp*` whose lock is free belongs to a run that crashed.  Old builds go when a new
 one comes: the time of a directory is when it was last used.
 """
 

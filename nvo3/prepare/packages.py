@@ -29,6 +29,7 @@ _BUILD = {
 }
 _RUN = {
     "python3-venv": "environment",
+    "python3-dev": "agent: its fast path",
     "iproute2": "lab: namespaces",
     "iputils-ping": "lab: ping",
     "nftables": "lab: NIC silencing",

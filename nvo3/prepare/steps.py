@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import NoReturn
 
-from nvo3.prepare import cache, distribution, ovs, packages, venv
+from nvo3.prepare import cache, distribution, fastpath, ovs, packages, venv
 from nvo3.prepare.errors import PrepareError, Terminated, ToolFailed
 from nvo3.prepare.progress import Progress
 
@@ -23,7 +23,7 @@ class Needs:
     """What a command cannot do without, beside the Python environment.
 
     command: its name for messages.  packages: Debian's.  ovs: the patched Open vSwitch.  tree: what that was built in.
-    root: privileges.  tun: tap devices.
+    root: privileges.  tun: tap devices.  fastpath: the agent's extension module.
     """
 
     command: str
@@ -32,12 +32,13 @@ class Needs:
     tree: bool = False
     root: bool = False
     tun: bool = False
+    fastpath: bool = False
 
 
 _NEEDS = {
-    "lab": Needs("lab", packages=True, ovs=True, root=True, tun=True),
-    "bench": Needs("bench", packages=True, ovs=True, root=True, tun=True),
-    "test": Needs("test", packages=True, ovs=True, tree=True, tun=True),
+    "lab": Needs("lab", packages=True, ovs=True, root=True, tun=True, fastpath=True),
+    "bench": Needs("bench", packages=True, ovs=True, root=True, tun=True, fastpath=True),
+    "test": Needs("test", packages=True, ovs=True, tree=True, tun=True, fastpath=True),
     "ovs": Needs("ovs", packages=True),
 }
 _MAX_COLUMNS = 240  # of a line of output; the log has it all
@@ -70,6 +71,8 @@ def prepare(needs: Needs, progress: Progress) -> tuple[Path, Path | None]:
     if needs.tun:
         distribution.require_tun()
     python = venv.ensure_venv(progress)
+    if needs.fastpath:
+        fastpath.ensure_fastpath(progress)
     return python, ovs.ensure_ovs(progress, keep_tree=needs.tree) if needs.ovs else ovs.find()
 
 
@@ -78,6 +81,7 @@ def _plan(needs: Needs, progress: Progress) -> None:
     items: list[tuple[bool, ModuleType]] = [
         (needs.packages and not packages.ready(), packages),
         (not venv.ready(), venv),
+        (needs.fastpath and not fastpath.ready(), fastpath),
         (needs.ovs and not ovs.ready(needs.tree), ovs),
     ]
     open_items = [module for is_open, module in items if is_open]
