@@ -4,6 +4,7 @@ No packet passes through Python: `FastPath.run` forwards in C without the interp
 Every other method may be called from any thread meanwhile.
 """
 
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -173,8 +174,6 @@ class FastPath:
 
 def _raise_errno(error: int) -> None:
     if error:
-        import os
-
         raise OSError(error, os.strerror(error))
 
 
