@@ -1,0 +1,85 @@
+"""Reads an agent's table, bucket by bucket: FLOW_STATS over a channel that loses."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from nvo3.cvsw.timing import TIMEOUT_MAX_S, RoundTrip
+from nvo3.cvsw.window import XID_MASK
+from nvo3.wire import cvsw, of10
+
+ENTRIES_MAX = 1 << 17
+_ENTRIES_PER_BUCKET = 6  # about a frame
+_AT_ONCE = 16
+_PARTS_MAX = 64
+
+
+@dataclass(slots=True)
+class _Question:
+    bucket: int
+    asked: float
+    deadline: float
+    tries: int
+    parts: dict[int, of10.FlowStatsReply] = field(default_factory=dict)
+
+
+class Reader:
+    """n_entries: how many the table has, about.  first_xid: of the requests.  trip: how long answers take; is given samples.
+
+    tries_max: how often one bucket was asked for in vain.  failed: the agent tells more than a table can have.
+    """
+
+    def __init__(self, n_entries: int, first_xid: int, trip: RoundTrip) -> None:
+        self.tries_max = 0
+        self.failed = n_entries > ENTRIES_MAX
+        self.entries: list[of10.FlowStats] = []
+        self._bits = min((n_entries // _ENTRIES_PER_BUCKET).bit_length(), cvsw.BUCKET_BITS_MAX)
+        self._waiting = deque((bucket, 0) for bucket in range(1 << self._bits))
+        self._questions: dict[int, _Question] = {}
+        self._next_xid = first_xid
+        self._trip = trip
+
+    @property
+    def is_done(self) -> bool:
+        """Return whether `entries` are all."""
+        return not self._waiting and not self._questions
+
+    @property
+    def next_deadline(self) -> float | None:
+        """Return when to call `ask`."""
+        return min((question.deadline for question in self._questions.values()), default=None)
+
+    def ask(self, now: float) -> list[cvsw.FlowStatsRequest]:
+        """Return what to send: requests that were not answered in time, and further ones."""
+        overdue = [xid for xid, question in self._questions.items() if question.deadline <= now]
+        for xid in overdue:
+            # A new number, so that parts of two answers do not mix.
+            question = self._questions.pop(xid)
+            self.tries_max = max(self.tries_max, question.tries)
+            self._waiting.appendleft((question.bucket, question.tries))
+        requests = []
+        while self._waiting and len(self._questions) < _AT_ONCE:
+            bucket, tries = self._waiting.popleft()
+            xid = self._next_xid
+            self._next_xid = xid + 1 & XID_MASK
+            wait_s = min(self._trip.timeout_s * 2 ** min(tries, 2), TIMEOUT_MAX_S)
+            self._questions[xid] = _Question(bucket, now, now + wait_s, tries + 1)
+            requests.append(cvsw.FlowStatsRequest(of10.FlowStatsRequest(xid=xid), self._bits, bucket))
+        return requests
+
+    def take(self, message: cvsw.FlowStatsReply, now: float) -> bool:
+        """Take in a part of an answer; return whether it answers a request of this reader."""
+        question = self._questions.get(message.reply.xid)
+        if question is None:
+            return False
+        if message.part >= _PARTS_MAX:
+            self.failed = True
+            return True
+        question.parts[message.part] = message.reply
+        last = next((part for part, reply in question.parts.items() if not reply.more), None)
+        if last is None or len(question.parts) <= last:
+            return True
+        del self._questions[message.reply.xid]
+        self._trip.sample(now - question.asked)
+        self.entries += [entry for _, reply in sorted(question.parts.items()) for entry in reply.entries]
+        self.failed = self.failed or len(self.entries) > ENTRIES_MAX
+        return True
