@@ -3,16 +3,16 @@
 #ifndef NETDEV_SCLP_H
 #define NETDEV_SCLP_H 1
 
-/* VXLAN and Geneve over SCLP, the Segment-oriented Connection-Less Protocol, for the
- * userspace datapath: build, push, cut, pop.
+/* VXLAN and Geneve over SCLP, the Segment-oriented Connection-Less Protocol,
+ * for the userspace datapath: build, push, cut, pop.
  *
  * An inner frame becomes one packet, flagged DP_PACKET_OL_TX_SCLP, that is cut
  * into segments where it is sent: netdev_sclp_send() writes headers and leaves
- * the frame where it is, dp_packet_gso() makes new packets for devices of other
- * kinds.  An inner packet that needs segmentation crosses as it is where the
- * tunnel has 'offload'; else it is cut by dp_packet_gso(), too, and each part
- * is a frame of its own.  The receiver puts segments together before it looks
- * at what is inside.
+ * the frame where it is, dp_packet_gso() makes new packets for devices of
+ * other kinds.  An inner packet that needs segmentation crosses as it is where
+ * the tunnel has 'offload'; else it is cut by dp_packet_gso(), too, and each
+ * part is a frame of its own.  The receiver puts segments together before it
+ * looks at what is inside.
  *
  * Thread-safety: any thread may push, cut and pop; a frame's segments may
  * arrive in different threads. */
@@ -43,10 +43,10 @@ size_t netdev_sclp_pop_headers(struct netdev *, struct dp_packet_batch *,
 int netdev_sclp_n_segments(const struct dp_packet *);
 bool netdev_sclp_segment(struct dp_packet *, struct dp_packet_batch **batches);
 
-/* Sends 'batch', of packets with DP_PACKET_OL_TX_SCLP that have no segment size,
- * on the AF_PACKET socket 'sock' to '*sll'; 'has_vnet' tells whether the socket
- * takes a virtio-net header, so that the kernel or the network card computes
- * checksums and cuts UDP packets.  Returns 0 or a positive errno. */
+/* Sends 'batch', of packets with DP_PACKET_OL_TX_SCLP that have no segment
+ * size, on the AF_PACKET socket 'sock' to '*sll'; 'has_vnet' tells whether the
+ * socket takes a virtio-net header, so that the kernel or the network card
+ * computes checksums and cuts UDP packets.  Returns 0 or a positive errno. */
 int netdev_sclp_send(const struct dp_packet_batch *batch, int sock,
                      struct sockaddr_ll *sll, bool has_vnet);
 
@@ -65,8 +65,8 @@ bool netdev_sclp_merges(void);
  * 'has_vnet', of together 'size' bytes at 'data' if it is a good SCLP segment:
  * adds it to the last packet of 'run', which is in 'batch', or as a new one to
  * 'batch', and returns true.  The packets are complete after
- * netdev_sclp_receive_end(), which must also be called before another packet is
- * added to 'batch'. */
+ * netdev_sclp_receive_end(), which must also be called before another packet
+ * is added to 'batch'. */
 bool netdev_sclp_receive(struct netdev_sclp_run *run, const void *data,
                          size_t size, bool has_vnet,
                          struct dp_packet_batch *batch);

@@ -11,6 +11,7 @@
 #include "dp-packet.h"
 #include "dpif-netdev.h"
 #include "flow.h"
+#include "netdev-inner.h"
 #include "netdev-native-tnl.h"
 #include "netdev-provider.h"
 #include "netdev-reassembly.h"
@@ -187,32 +188,10 @@ stt_take_vlan(struct dp_packet *packet, struct stt_header *header)
 static bool
 stt_take_offloads(struct dp_packet *packet, struct stt_header *header)
 {
-    bool is_tso = dp_packet_hwol_is_tso(packet);
-    bool is_tunnel = dp_packet_hwol_is_tunnel(packet);
-
-    if (dp_packet_hwol_tx_ip_csum(packet) && !is_tunnel) {
-        if (!dp_packet_ip_checksum_good(packet)) {
-            dp_packet_ip_set_header_csum(packet, false);
-            dp_packet_ol_set_ip_csum_good(packet);
-        }
-        dp_packet_hwol_reset_tx_ip_csum(packet);
+    if (netdev_inner_take_offload(packet, header)) {
+        return true;
     }
-
-    if (!is_tunnel
-        && (is_tso || (dp_packet_hwol_tx_l4_checksum(packet)
-                       && !dp_packet_l4_checksum_good(packet)))) {
-        uint16_t mss = is_tso ? dp_packet_get_tso_segsz(packet) : 0;
-        uint8_t *eth = dp_packet_data(packet);
-        struct stt_inner inner;
-
-        if (!stt_inner_find(&inner, eth, dp_packet_size(packet))
-            && !stt_header_set_partial(header, &inner, mss)) {
-            stt_inner_put_partial(eth, &inner);
-            return true;
-        }
-    }
-
-    if (is_tso) {
+    if (dp_packet_hwol_is_tso(packet)) {
         return false;
     }
     dp_packet_ol_send_prepare(packet, 0);
@@ -390,26 +369,7 @@ stt_decapsulate(struct dp_packet *packet)
     tnl->tun_id = htonll(header.context_id);
     tnl->flags |= FLOW_TNL_F_KEY;
 
-    packet->packet_type = htonl(PT_ETH);
-    dp_packet_reset_offload(packet);
-    packet->csum_start = packet->csum_offset = 0;
-    dp_packet_set_tso_segsz(packet, 0);
-    if (header.flags & STT_F_CSUM_PARTIAL) {
-        /* As netdev-linux would have received it; flow extraction takes it
-         * from here. */
-        packet->csum_start = inner.l4_offset;
-        packet->csum_offset = inner.is_tcp
-                              ? offsetof(struct tcp_header, tcp_csum)
-                              : offsetof(struct udp_header, udp_csum);
-        if (!inner.is_tcp) {
-            dp_packet_hwol_set_csum_udp(packet);
-        }
-        uint16_t mss = stt_inner_mss(&inner, &header);
-        if (mss) {
-            dp_packet_hwol_set_tcp_seg(packet);
-            dp_packet_set_tso_segsz(packet, mss);
-        }
-    }
+    netdev_inner_put_offload(packet, &inner, &header);
     if (header.has_vlan) {
         eth_push_vlan(packet, htons(ETH_TYPE_VLAN_8021Q),
                       htons(header.vlan_tci));
