@@ -149,8 +149,9 @@ struct sclp_tx {
                                       + SCLP_L2_MAX + SCLP_UDP_SIZE];
 };
 
-/* Set once the kernel has refused to cut UDP packets. */
-static atomic_bool lacks_uso;
+/* Whether the kernel cuts UDP packets, as the first one showed. */
+enum sclp_uso { SCLP_USO_UNKNOWN, SCLP_USO_PRESENT, SCLP_USO_ABSENT };
+static atomic_uint32_t uso = SCLP_USO_UNKNOWN;
 
 /* Writes the headers before the segment 'index' of the frame in 'packet', and
  * as many more as make 'n_records', to 'header'.  Returns their size. */
@@ -222,6 +223,18 @@ sclp_tx_flush(struct sclp_tx *tx)
     return error;
 }
 
+/* Adds a message of the two pieces in 'iov'. */
+static void
+sclp_tx_message(struct sclp_tx *tx, struct iovec *iov)
+{
+    tx->messages[tx->n++].msg_hdr = (struct msghdr) {
+        .msg_name = tx->sll,
+        .msg_namelen = sizeof *tx->sll,
+        .msg_iov = iov,
+        .msg_iovlen = 2,
+    };
+}
+
 /* Adds the segment 'index' of the frame in 'packet' as a message. */
 static int
 sclp_tx_add(struct sclp_tx *tx, const struct dp_packet *packet,
@@ -235,12 +248,7 @@ sclp_tx_add(struct sclp_tx *tx, const struct dp_packet *packet,
     iov[0].iov_len = sclp_tx_put(tx, iov[0].iov_base, &slice, packet, whole,
                                  index, 1);
     iov[1] = sclp_tx_slice(packet, whole, &slice);
-    tx->messages[tx->n++].msg_hdr = (struct msghdr) {
-        .msg_name = tx->sll,
-        .msg_namelen = sizeof *tx->sll,
-        .msg_iov = iov,
-        .msg_iovlen = 2,
-    };
+    sclp_tx_message(tx, iov);
     return error;
 }
 
@@ -287,13 +295,49 @@ sclp_tx_super(struct sclp_tx *tx, const struct dp_packet *packet,
     return retval < 0 ? errno : 0;
 }
 
-/* Sends the frame in 'packet'. */
+/* Adds the frame in 'packet', of 'n' > 1 segments, as one message.  Their
+ * headers are put between them in the packet: that takes one copy within the
+ * cache, the kernel's from as many pieces takes longer. */
 static int
-sclp_tx_frame(struct sclp_tx *tx, const struct dp_packet *packet)
+sclp_tx_add_super(struct sclp_tx *tx, struct dp_packet *packet,
+                  const struct sclp_whole *whole, size_t n)
+{
+    int error = tx->n < SCLP_TX_MESSAGES ? 0 : sclp_tx_flush(tx);
+    uint8_t *frame = (uint8_t *) dp_packet_data(packet) + whole->frame_ofs;
+    size_t total = dp_packet_size(packet) - whole->frame_ofs;
+    struct iovec *iov = tx->iovs[tx->n];
+    struct segment_slice slice;
+    uint8_t *header = tx->headers[tx->n];
+    size_t size = sclp_tx_put(tx, header, &slice, packet, whole, 0, n);
+
+    for (size_t i = n - 1; i > 0; i--) {
+        uint8_t record[SCLP_HEADER_SIZE], *to;
+        int retval = sclp_record_put(record, &slice, &whole->outer, total,
+                                     whole->payload_max, i);
+
+        ovs_assert(!retval);
+        to = frame + slice.offset + i * SCLP_HEADER_SIZE;
+        memmove(to, frame + slice.offset, slice.length);
+        memcpy(to - SCLP_HEADER_SIZE, record, SCLP_HEADER_SIZE);
+    }
+    dp_packet_set_size(packet, dp_packet_size(packet)
+                               + (n - 1) * SCLP_HEADER_SIZE);
+    iov[0] = (struct iovec) { .iov_base = header, .iov_len = size };
+    iov[1] = (struct iovec) {
+        .iov_base = frame,
+        .iov_len = dp_packet_size(packet) - whole->frame_ofs,
+    };
+    sclp_tx_message(tx, iov);
+    return error;
+}
+
+/* Sends the frame in 'packet', which may change what is in there. */
+static int
+sclp_tx_frame(struct sclp_tx *tx, struct dp_packet *packet)
 {
     size_t n, n_records = 1;
     struct sclp_whole whole;
-    bool no_uso;
+    uint32_t has_uso;
 
     sclp_whole_read(&whole, dp_packet_data(packet), packet->l3_ofs);
     if (whole.l3_ofs > SCLP_L2_MAX) {
@@ -304,9 +348,13 @@ sclp_tx_frame(struct sclp_tx *tx, const struct dp_packet *packet)
     sclp_next_frame(&whole.outer, n);
     COVERAGE_ADD(sclp_segment, n);
 
-    atomic_read_relaxed(&lacks_uso, &no_uso);
-    if (whole.outer.is_udp && tx->vnet_size && !no_uso) {
+    atomic_read_relaxed(&uso, &has_uso);
+    if (whole.outer.is_udp && tx->vnet_size && has_uso != SCLP_USO_ABSENT) {
         n_records = sclp_super_records(whole.payload_max);
+    }
+    if (has_uso == SCLP_USO_PRESENT && n > 1 && n <= n_records
+        && dp_packet_tailroom(packet) >= (n - 1) * SCLP_HEADER_SIZE) {
+        return sclp_tx_add_super(tx, packet, &whole, n);
     }
     for (size_t i = 0; i < n; ) {
         size_t n_here = MIN(n_records, n - i);
@@ -314,15 +362,18 @@ sclp_tx_frame(struct sclp_tx *tx, const struct dp_packet *packet)
                      ? sclp_tx_super(tx, packet, &whole, i, n_here)
                      : sclp_tx_add(tx, packet, &whole, i));
 
-        if (n_here > 1 && error == EINVAL) {
+        if (n_here > 1 && error == EINVAL && has_uso == SCLP_USO_UNKNOWN) {
             VLOG_INFO("kernel without UDP segmentation offload, which Linux "
                       "has from 6.2 on: SCLP over UDP is segmented here");
-            atomic_store_relaxed(&lacks_uso, true);
+            atomic_store_relaxed(&uso, SCLP_USO_ABSENT);
             n_records = 1;
             continue;
         }
         if (error) {
             return error;
+        }
+        if (n_here > 1 && has_uso == SCLP_USO_UNKNOWN) {
+            atomic_store_relaxed(&uso, SCLP_USO_PRESENT);
         }
         i += n_here;
     }
@@ -330,7 +381,7 @@ sclp_tx_frame(struct sclp_tx *tx, const struct dp_packet *packet)
 }
 
 int
-netdev_sclp_send(const struct dp_packet_batch *batch, int sock,
+netdev_sclp_send(struct dp_packet_batch *batch, int sock,
                  struct sockaddr_ll *sll, bool has_vnet)
 {
     struct dp_packet *packet;

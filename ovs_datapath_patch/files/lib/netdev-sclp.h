@@ -46,8 +46,9 @@ bool netdev_sclp_segment(struct dp_packet *, struct dp_packet_batch **batches);
 /* Sends 'batch', of packets with DP_PACKET_OL_TX_SCLP that have no segment
  * size, on the AF_PACKET socket 'sock' to '*sll'; 'has_vnet' tells whether the
  * socket takes a virtio-net header, so that the kernel or the network card
- * computes checksums and cuts UDP packets.  Returns 0 or a positive errno. */
-int netdev_sclp_send(const struct dp_packet_batch *batch, int sock,
+ * computes checksums and cuts UDP packets.  It may change what is in the
+ * packets.  Returns 0 or a positive errno. */
+int netdev_sclp_send(struct dp_packet_batch *batch, int sock,
                      struct sockaddr_ll *sll, bool has_vnet);
 
 /* Segments of SCLP's own protocol that arrive behind one another. */
