@@ -22,7 +22,7 @@ class Flow:
     """An entry of a flow table.
 
     idle_timeout, hard_timeout: seconds, 0: none.  tells_removal: the agent sends FLOW_REMOVED.  Derived: key, the same for two flows
-    that cannot be in one table (match and rank, 44 bytes); digest, 64 bits over all of it.
+    that cannot be in one table (reduced match and rank, 44 bytes); digest, 64 bits over all of it.
     """
 
     match: Match
@@ -92,7 +92,7 @@ def key_of(match: Match, priority: int) -> bytes:
     """Return the key of a flow.  Raises ValueError for what the wire cannot carry."""
     if not 0 <= priority <= 0xFFFF:
         raise ValueError(f"priority: {priority} is not in 0..65535")
-    return match.serialize() + _RANK.pack(match.rank(priority))
+    return match.reduced().serialize() + _RANK.pack(match.rank(priority))
 
 
 def bucket_of(key: bytes, bits: int) -> int:

@@ -10,6 +10,8 @@ from ipaddress import IPv4Network
 from nvo3.wire.of10_match import VLAN_NONE, Match, Tunnel
 
 _FIELDS = struct.Struct("!H6s6sHBHBBIIHHBI")
+_TAGGED = 8  # beside the priority
+_PCP_MASK = _TAGGED | 7
 _MAC_MASK = b"\xff" * 6
 
 
@@ -43,7 +45,7 @@ class PacketKey:
             self.dl_src,
             self.dl_dst,
             self.dl_vlan,
-            self.dl_vlan_pcp,
+            0 if self.dl_vlan == VLAN_NONE else self.dl_vlan_pcp | _TAGGED,
             self.dl_type,
             self.nw_tos & 0xFC,
             self.nw_proto,
@@ -58,13 +60,14 @@ class PacketKey:
 
 def value_and_mask(match: Match) -> tuple[int, int]:
     """Return what a packet's number must be where the mask has ones."""
+    match = match.reduced()
     tunnel = match.tunnel
     value = _number(
         match.in_port or 0,
         match.dl_src or bytes(6),
         match.dl_dst or bytes(6),
         match.dl_vlan or 0,
-        match.dl_vlan_pcp or 0,
+        0 if match.dl_vlan_pcp is None else match.dl_vlan_pcp | _TAGGED,
         match.dl_type or 0,
         match.nw_tos or 0,
         match.nw_proto or 0,
@@ -80,7 +83,7 @@ def value_and_mask(match: Match) -> tuple[int, int]:
         bytes(6) if match.dl_src is None else _MAC_MASK,
         bytes(6) if match.dl_dst is None else _MAC_MASK,
         _ones(match.dl_vlan, 16),
-        _ones(match.dl_vlan_pcp, 8),
+        0 if match.dl_vlan_pcp is None else _PCP_MASK,
         _ones(match.dl_type, 16),
         _ones(match.nw_tos, 8) & 0xFC,
         _ones(match.nw_proto, 8),

@@ -25,11 +25,13 @@ SEGMENT_MIN = 128  # of the underlay's MTU: room for all headers and some payloa
 
 
 class Port(IntEnum):
-    """Ports of a vNIC's table.  NONE: drop."""
+    """Ports of a vNIC's table.  FLOOD, ALL: that of HOST and NET which the packet did not come from.  NONE: drop."""
 
     HOST = 1
     NET = 2
     IN_PORT = 0xFFF8
+    FLOOD = 0xFFFB
+    ALL = 0xFFFC
     NONE = 0xFFFF
 
 

@@ -10,7 +10,7 @@ that standard OpenFlow 1.0 uses otherwise.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from ipaddress import IPv4Network
 from typing import Self
@@ -42,6 +42,9 @@ WILDCARDS_ALL = (1 << 22) - 1
 _TUNNEL_SHIFT = 16  # published form: a bit for each tunnel type, clear where it is matched
 _TUNNEL_WILDCARDS = 0x1F << _TUNNEL_SHIFT
 _DSCP = 0xFC
+_IPV4 = 0x0800
+_ARP = 0x0806
+_WITH_PORTS = (1, 6, 17)  # ICMP, TCP, UDP
 _PCP = 0x07
 
 
@@ -81,7 +84,7 @@ class Match:
     """What a packet must be; None: any.
 
     dl_vlan: VLAN_NONE without a tag.  nw_tos: DSCP in the upper 6 bits.  nw_proto: of ARP, the operation.  nw_src, nw_dst: of ARP, too.
-    tp_src, tp_dst: of ICMP, type and code.  A field that a packet does not have is 0.  tunnel takes the place of tp_src and tp_dst.
+    tp_src, tp_dst: of ICMP, type and code.  tunnel takes the place of tp_src and tp_dst.  Some have no meaning beside others: `reduced`.
     """
 
     in_port: int | None = None
@@ -168,6 +171,23 @@ class Match:
     def rank(self, priority: int) -> int:
         """Return what decides between entries: `priority`, but an exact match comes before all others (section 3.4), whatever its own."""
         return RANK_EXACT if self._wildcards() == 0 else priority
+
+    def reduced(self) -> "Match":
+        """Return the match without the fields that others leave without a meaning (section 3.4, as Open vSwitch reads it).
+
+        A priority needs a tag; nw_proto and addresses need IPv4 or ARP, nw_tos needs IPv4, and ports need TCP, UDP or ICMP over it.
+        """
+        gone: list[str] = []
+        if self.dl_vlan == VLAN_NONE:
+            gone.append("dl_vlan_pcp")
+        if self.dl_type not in (_IPV4, _ARP):
+            gone += ("nw_proto", "nw_src", "nw_dst")
+        if self.dl_type != _IPV4:
+            gone.append("nw_tos")
+        if self.dl_type != _IPV4 or self.nw_proto not in _WITH_PORTS:
+            gone += ("tp_src", "tp_dst")
+        gone = [name for name in gone if getattr(self, name) is not None]
+        return replace(self, **dict.fromkeys(gone)) if gone else self
 
     def _wildcards(self) -> int:
         return (

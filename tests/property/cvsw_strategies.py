@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nvo3.cvsw.packet_key import PacketKey
 from nvo3.wire import cvsw, of10, of10_action
 from nvo3.wire.of10_action import ACTIONS_MAX, SEGMENT_MIN, SetTunnel, StripTunnel, serialize_actions
-from nvo3.wire.of10_match import Match, Tunnel, TunnelMatch
+from nvo3.wire.of10_match import VLAN_NONE, Match, Tunnel, TunnelMatch
 from tests.property.damage import damaged, u8, u16, u32
 
 MAC = bytes.fromhex("020000000001")
@@ -133,6 +133,9 @@ def damaged_frames() -> st.SearchStrategy[bytes]:
 
 
 # Few values, so that matches and packets meet.
+_vlans = st.sampled_from((VLAN_NONE, 0, 5))
+_types = st.sampled_from((0x800, 0x800, 0x806, 0x86DD))
+_protocols = st.sampled_from((1, 6, 17, 47))
 _small_macs = st.sampled_from((bytes(6), MAC))
 _small_networks = st.sampled_from([IPv4Network(text) for text in ("10.0.0.0/8", "10.0.0.0/31", "10.0.0.1/32", "128.0.0.0/1")])
 _small_tunnels = st.builds(TunnelMatch, st.sampled_from((Tunnel.VXLAN, Tunnel.STT)), st.integers(0, 1), st.sampled_from((1, 24, 32)))
@@ -144,7 +147,7 @@ def small_matches(draw: st.DrawFn) -> Match:
     tp = st.none() if tunnel else st.none() | st.integers(0, 1)
     small = st.integers(0, 1)
     dscp = st.sampled_from((0, 4))
-    fields = (small, _small_macs, _small_macs, small, small, small, dscp, small, _small_networks, _small_networks)
+    fields = (small, _small_macs, _small_macs, _vlans, small, _types, dscp, _protocols, _small_networks, _small_networks)
     return Match(*[draw(st.none() | field) for field in fields], draw(tp), draw(tp), tunnel)
 
 
@@ -152,6 +155,7 @@ def small_matches(draw: st.DrawFn) -> Match:
 def small_packets(draw: st.DrawFn) -> PacketKey:
     small = st.integers(0, 1)
     address = st.sampled_from((0x0A000000, 0x0A000001, 0x0A000002, 0x80000000))
-    fields = (small, _small_macs, _small_macs, small, small, small, st.sampled_from((0, 1, 4)), small, address, address, small, small)
+    tos = st.sampled_from((0, 1, 4))
+    fields = (small, _small_macs, _small_macs, _vlans, small, _types, tos, _protocols, address, address, small, small)
     tunnel = draw(st.none() | st.sampled_from((Tunnel.VXLAN, Tunnel.STT)))
     return PacketKey(*[draw(field) for field in fields], tunnel, draw(st.integers(0, 3)) if tunnel else 0)

@@ -138,8 +138,9 @@ class Simulation:
 
     @property
     def is_right(self) -> bool:
-        """Return whether the agent's table is as desired."""
-        return self.table == self.controller.desired
+        """Return whether the agent's table is as desired, but for fields without a meaning."""
+        desired = self.controller.desired
+        return self.table.keys() == desired.keys() and all(flow.digest == desired[key].digest for key, flow in self.table.items())
 
     @property
     def is_confirmed(self) -> bool:

@@ -43,6 +43,10 @@ def table() -> FlowTable:
     return FlowTable(8)
 
 
+IPV4 = {"dl_type": 0x800}
+OVER_TCP = {"dl_type": 0x800, "nw_proto": 6}
+
+
 @pytest.mark.parametrize(
     "match",
     [
@@ -51,15 +55,14 @@ def table() -> FlowTable:
         Match(dl_src=bytes(6)),
         Match(dl_dst=DST),
         Match(dl_vlan=VLAN_NONE),
-        Match(dl_vlan_pcp=0),
         Match(dl_type=0x800),
-        Match(nw_tos=0xB8),
-        Match(nw_proto=6),
-        Match(nw_src=IPv4Network("10.0.0.0/8")),
-        Match(nw_dst=IPv4Network("10.0.0.0/30")),
-        Match(nw_dst=IPv4Network("10.0.0.2/32")),
-        Match(tp_src=1000),
-        Match(tp_dst=80),
+        Match(**IPV4, nw_tos=0xB8),
+        Match(**OVER_TCP),
+        Match(**IPV4, nw_src=IPv4Network("10.0.0.0/8")),
+        Match(**IPV4, nw_dst=IPv4Network("10.0.0.0/30")),
+        Match(**IPV4, nw_dst=IPv4Network("10.0.0.2/32")),
+        Match(**OVER_TCP, tp_src=1000),
+        Match(**OVER_TCP, tp_dst=80),
         EXACT,
     ],
 )
@@ -77,13 +80,14 @@ def test_match_takes_the_packet(table: FlowTable, match: Match) -> None:
         Match(dl_vlan=0),
         Match(dl_vlan=5),
         Match(dl_vlan_pcp=1),
+        Match(dl_vlan_pcp=0),
         Match(dl_type=0x806),
-        Match(nw_tos=0),
-        Match(nw_proto=17),
-        Match(nw_src=IPv4Network("11.0.0.0/8")),
-        Match(nw_dst=IPv4Network("10.0.0.4/30")),
-        Match(tp_src=1001),
-        Match(tp_dst=81),
+        Match(**IPV4, nw_tos=0),
+        Match(**IPV4, nw_proto=17),
+        Match(**IPV4, nw_src=IPv4Network("11.0.0.0/8")),
+        Match(**IPV4, nw_dst=IPv4Network("10.0.0.4/30")),
+        Match(**OVER_TCP, tp_src=1001),
+        Match(**OVER_TCP, tp_dst=81),
         Match(tunnel=TunnelMatch(Tunnel.VXLAN, 0, 0)),
     ],
 )
@@ -92,9 +96,34 @@ def test_match_leaves_the_packet(table: FlowTable, match: Match) -> None:
     assert winner(table) is None
 
 
+@pytest.mark.parametrize(
+    ("match", "means"),
+    [
+        (Match(dl_vlan=VLAN_NONE, dl_vlan_pcp=3), Match(dl_vlan=VLAN_NONE)),
+        (Match(nw_proto=17, nw_tos=4, nw_src=IPv4Network("1.2.3.4/32"), tp_dst=1), Match()),
+        (Match(dl_type=0x806, nw_tos=4, nw_proto=1, tp_src=7), Match(dl_type=0x806, nw_proto=1)),
+        (Match(dl_type=0x86DD, nw_proto=6, tp_dst=80), Match(dl_type=0x86DD)),
+        (Match(**IPV4, tp_dst=80), Match(**IPV4)),
+        (Match(**IPV4, nw_proto=47, tp_dst=80), Match(**IPV4, nw_proto=47)),
+    ],
+)
+def test_fields_without_a_meaning_do_not_count(table: FlowTable, match: Match, means: Match) -> None:
+    add(table, match, actions=(HOST,))
+    add(table, means, actions=(NET,))
+    [entry] = table
+    assert (entry.flow.match, entry.flow.actions) == (means, (NET,))
+
+
+def test_priority_without_a_vlan_is_of_tagged_packets(table: FlowTable) -> None:
+    add(table, Match(dl_vlan_pcp=0))
+    assert winner(table, PacketKey(dl_vlan=5)) == (NET,)
+    assert winner(table, PacketKey(dl_vlan=0)) == (NET,)
+    assert winner(table, PacketKey(dl_vlan=5, dl_vlan_pcp=1)) is None
+
+
 def test_ecn_is_not_of_the_tos_that_is_matched(table: FlowTable) -> None:
-    add(table, Match(nw_tos=0xB8))
-    assert winner(table, PacketKey(nw_tos=0xB8 | 3)) == (NET,)
+    add(table, Match(**IPV4, nw_tos=0xB8))
+    assert winner(table, PacketKey(dl_type=0x800, nw_tos=0xB8 | 3)) == (NET,)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +144,8 @@ def test_tunnel_match(table: FlowTable, match: TunnelMatch, takes: bool) -> None
 
 
 def test_tunnel_packet_is_still_a_packet(table: FlowTable) -> None:
-    add(table, Match(in_port=2, tp_dst=7471))
-    assert winner(table, PacketKey(in_port=2, tp_dst=7471, tunnel=Tunnel.STT, tunnel_id=1)) == (NET,)
+    add(table, Match(in_port=2, **OVER_TCP, tp_dst=7471))
+    assert winner(table, PacketKey(in_port=2, **OVER_TCP, tp_dst=7471, tunnel=Tunnel.STT, tunnel_id=1)) == (NET,)
 
 
 def test_higher_priority_first(table: FlowTable) -> None:
@@ -159,13 +188,13 @@ def test_another_priority_is_another_entry(table: FlowTable) -> None:
         (Match(in_port=1), True),
         (Match(), True),
         (Match(dl_dst=DST), True),
-        (Match(nw_src=IPv4Network("10.0.0.0/9")), True),
+        (Match(**IPV4, nw_src=IPv4Network("10.0.0.0/9")), True),
         (Match(in_port=2), False),
-        (Match(nw_src=IPv4Network("11.0.0.0/8")), False),
+        (Match(**IPV4, nw_src=IPv4Network("11.0.0.0/8")), False),
     ],
 )
 def test_overlap_is_refused_where_asked(table: FlowTable, other: Match, overlaps: bool) -> None:
-    add(table, Match(in_port=1, nw_src=IPv4Network("10.0.0.0/8")))
+    add(table, Match(in_port=1, **IPV4, nw_src=IPv4Network("10.0.0.0/8")))
     mod = FlowMod(Command.ADD, other, 100, flags=of10.FLAG_CHECK_OVERLAP)
     if overlaps:
         assert refusal(table, mod) is Code.FMFC_OVERLAP
@@ -189,12 +218,12 @@ def test_full_table(table: FlowTable) -> None:
     assert len(table) == 8
 
 
-@pytest.mark.parametrize("port", [0, 3, 0xFFFB, 0xFFFC, 0xFFFD, 0xFFFE])
+@pytest.mark.parametrize("port", [0, 3, 0xFFF9, 0xFFFA, 0xFFFD, 0xFFFE])
 def test_port_that_a_vnic_does_not_have(table: FlowTable, port: int) -> None:
     assert refusal(table, FlowMod(Command.ADD, Match(), actions=(Output(port),))) is Code.BAC_BAD_OUT_PORT
 
 
-@pytest.mark.parametrize("port", [1, 2, 0xFFF8, 0xFFFF])
+@pytest.mark.parametrize("port", [1, 2, 0xFFF8, 0xFFFB, 0xFFFC, 0xFFFF])
 def test_port_that_a_vnic_has(table: FlowTable, port: int) -> None:
     add(table, Match(), actions=(Output(port),))
     assert winner(table) == (Output(port),)
@@ -229,11 +258,11 @@ def test_modify_of_nothing_adds(table: FlowTable, command: Command) -> None:
 
 
 def test_delete_is_loose(table: FlowTable) -> None:
-    add(table, Match(nw_src=IPv4Network("10.1.0.0/16")), 1, flags=of10.FLAG_SEND_FLOW_REM, cookie=4)
-    add(table, Match(nw_src=IPv4Network("10.0.0.0/8")), 2)
-    add(table, Match(nw_src=IPv4Network("10.0.0.0/7")), 3)
+    add(table, Match(**IPV4, nw_src=IPv4Network("10.1.0.0/16")), 1, flags=of10.FLAG_SEND_FLOW_REM, cookie=4)
+    add(table, Match(**IPV4, nw_src=IPv4Network("10.0.0.0/8")), 2)
+    add(table, Match(**IPV4, nw_src=IPv4Network("10.0.0.0/7")), 3)
     add(table, Match(in_port=1), 4)
-    [removed] = table.apply(FlowMod(Command.DELETE, Match(nw_src=IPv4Network("10.0.0.0/8"))), 2.5)
+    [removed] = table.apply(FlowMod(Command.DELETE, Match(**IPV4, nw_src=IPv4Network("10.0.0.0/8"))), 2.5)
     assert {entry.flow.priority for entry in table} == {3, 4}
     assert (removed.cookie, removed.priority, removed.reason, removed.duration_ns) == (4, 1, Reason.DELETE, 2_500_000_000)
 
