@@ -32,6 +32,7 @@ class Reader:
         self.tries_max = 0
         self.failed = n_entries > ENTRIES_MAX
         self.entries: list[of10.FlowStats] = []
+        self._n_told = 0  # with those of answers that are not complete
         self._bits = min((n_entries // _ENTRIES_PER_BUCKET).bit_length(), cvsw.BUCKET_BITS_MAX)
         self._waiting = deque((bucket, 0) for bucket in range(1 << self._bits))
         self._questions: dict[int, _Question] = {}
@@ -74,6 +75,8 @@ class Reader:
         if message.part >= _PARTS_MAX:
             self.failed = True
             return True
+        self._n_told += len(message.reply.entries)
+        self.failed = self.failed or self._n_told > ENTRIES_MAX
         question.parts[message.part] = message.reply
         last = next((part for part, reply in question.parts.items() if not reply.more), None)
         if last is None or len(question.parts) <= last:
@@ -81,5 +84,4 @@ class Reader:
         del self._questions[message.reply.xid]
         self._trip.sample(now - question.asked)
         self.entries += [entry for _, reply in sorted(question.parts.items()) for entry in reply.entries]
-        self.failed = self.failed or len(self.entries) > ENTRIES_MAX
         return True

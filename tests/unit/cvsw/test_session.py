@@ -421,3 +421,22 @@ def test_table_that_is_told_to_be_endless() -> None:
     assert effects == [Lost()]
     assert controller.next_deadline is not None
     assert controller.next_deadline >= 5.0
+
+
+def test_answer_that_never_ends() -> None:
+    """Parts without a last one, full of entries: read no further than a table can be."""
+    controller = ControllerSession(MAC, random.Random(1))
+    controller.handle(Change(flows(5)), 0.0)
+    controller.handle(*hostile(cvsw.Register(CAPABILITIES, 77, 1000)), 0.1)
+    status = cvsw.Status(controller._session, 77, 1, 1)
+    effects = controller.handle(*hostile(cvsw.BarrierReply(1, status, 0, 0, 0)), 0.2)
+    [question] = [cvsw.parse(cvsw.parse_frame(effect.frame)) for effect in effects if isinstance(effect, Send)]
+    assert isinstance(question, cvsw.FlowStatsRequest)
+    entries = (of10.FlowStats(Match(), 1),) * 700
+    for i in range(300):
+        part = cvsw.FlowStatsReply(of10.FlowStatsReply(entries, True, question.request.xid), i % 64)
+        effects = controller.handle(*hostile(part), 0.2)
+        if effects:
+            break
+    assert effects == [Lost()]
+    assert i * 700 <= 1 << 17
