@@ -343,10 +343,11 @@ classifier_find(const struct classifier *c, const struct flow_key *key,
 }
 
 struct rule *
-classifier_lookup(const struct classifier *c, const struct flow_key *key)
+classifier_lookup(struct classifier *c, const struct flow_key *key)
 {
     struct rule *best = NULL;
 
+    c->n_lookups++;
     for (size_t i = 0; i < c->n_tuples; i++) {
         const struct tuple *t = c->tuples[i];
         struct rule *rule;
@@ -357,9 +358,11 @@ classifier_lookup(const struct classifier *c, const struct flow_key *key)
         }
         hash = hash_masked(key, &t->mask);
         rule = t->buckets[hash & t->bucket_mask];
-        while (rule && (rule->hash != hash
-                        || !is_match(&rule->key, key, &t->mask))) {
-            rule = rule->next;
+        for (; rule; rule = rule->next) {
+            c->n_compared++;
+            if (rule->hash == hash && is_match(&rule->key, key, &t->mask)) {
+                break;
+            }
         }
         if (rule && (!best || rule->priority > best->priority)) {
             best = rule;

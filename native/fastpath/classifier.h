@@ -27,6 +27,10 @@ struct classifier {
     struct tuple **tuples;      /* By falling highest priority. */
     size_t n_tuples;
     size_t n_allocated;
+
+    /* What lookups have cost. */
+    uint64_t n_lookups;
+    uint64_t n_compared;        /* Rules that were looked at. */
 };
 
 void classifier_init(struct classifier *);
@@ -48,7 +52,7 @@ struct rule *classifier_find(const struct classifier *,
                              const struct flow_key *mask, uint32_t priority);
 
 /* Returns the rule of highest priority that matches 'key', or NULL. */
-struct rule *classifier_lookup(const struct classifier *,
+struct rule *classifier_lookup(struct classifier *,
                                const struct flow_key *key);
 
 #endif /* classifier.h */

@@ -371,7 +371,8 @@ fastpath_read(struct fastpath *fp, const uint64_t *ids, size_t n,
     unlock(fp);
 }
 
-/* Counters: our own, then those of reassembly. */
+/* Counters: our own, then those of reassembly, then what is in use now and
+ * what the table's cache did not know. */
 
 static const char *const names[] = {
 #define COUNTER(NAME, TEXT) TEXT,
@@ -389,7 +390,12 @@ static const char *const names[] = {
     "reassembly_expired",
     "reassembly_evicted",
     "reassembly_frames_now",
+    "reassembly_segments_now",
     "reassembly_bytes_now",
+    "buffers_large_now",
+    "buffers_small_now",
+    "classifier_lookups",
+    "classifier_compared",
 };
 
 size_t
@@ -420,7 +426,12 @@ fastpath_read_counters(struct fastpath *fp, uint64_t *values)
     *values++ = stats->expired_segments;
     *values++ = stats->evicted_segments;
     *values++ = stats->frames;
+    *values++ = stats->segments;
     *values++ = stats->charge_bytes;
+    *values++ = fp->buffers.large.n_used;
+    *values++ = fp->buffers.small.n_used;
+    *values++ = fp->forward.table.classifier.n_lookups;
+    *values++ = fp->forward.table.classifier.n_compared;
     unlock(fp);
 }
 

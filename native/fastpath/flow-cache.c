@@ -20,7 +20,7 @@ flow_cache_invalidate(struct flow_cache *cache)
 }
 
 struct rule *
-flow_cache_lookup(struct flow_cache *cache, const struct classifier *c,
+flow_cache_lookup(struct flow_cache *cache, struct classifier *c,
                   const struct flow_key *key)
 {
     uint64_t hash = HASH_BASIS;

@@ -29,8 +29,7 @@ void flow_cache_init(struct flow_cache *);
 void flow_cache_invalidate(struct flow_cache *);
 
 /* Returns what classifier_lookup() does. */
-struct rule *flow_cache_lookup(struct flow_cache *,
-                               const struct classifier *,
+struct rule *flow_cache_lookup(struct flow_cache *, struct classifier *,
                                const struct flow_key *);
 
 #endif /* flow-cache.h */

@@ -30,7 +30,7 @@ pool_init(struct pool *pool, uint32_t size_max, uint32_t n)
     }
 
     /* Not linked here, which would touch them all: see pool_get(). */
-    pool->n_free = n;
+    pool->n_fresh = n;
     return 0;
 }
 
@@ -42,6 +42,16 @@ pool_destroy(struct pool *pool)
     }
 }
 
+/* Nobody else writes it. */
+static void
+add_used(struct pool *pool, unsigned int n)
+{
+    atomic_store_explicit(
+        &pool->n_used,
+        atomic_load_explicit(&pool->n_used, memory_order_relaxed) + n,
+        memory_order_relaxed);
+}
+
 struct packet *
 pool_get(struct pool *pool)
 {
@@ -49,13 +59,13 @@ pool_get(struct pool *pool)
 
     if (p) {
         pool->free = p->next;
-    } else if (pool->n_free) {
-        /* One that was never used. */
-        p = (void *) (pool->memory + --pool->n_free * stride(pool));
+    } else if (pool->n_fresh) {
+        p = (void *) (pool->memory + --pool->n_fresh * stride(pool));
         p->room = pool->room;
     } else {
         return NULL;
     }
+    add_used(pool, 1);
     p->next = NULL;
     p->data = p->buffer + PACKET_HEADROOM;
     p->size = 0;
@@ -69,6 +79,7 @@ pool_put(struct pool *pool, struct packet *p)
 {
     p->next = pool->free;
     pool->free = p;
+    add_used(pool, -1u);
 }
 
 uint32_t
@@ -121,7 +132,8 @@ packet_is_offload_sane(const struct packet *p)
     const struct virtio_net_hdr *v = &p->vnet;
 
     if (packet_is_partial(p)
-        && ((uint32_t) v->csum_start + v->csum_offset + 2 > p->size)) {
+        && (v->csum_start < STT_ETH_HEADER_SIZE
+            || (uint32_t) v->csum_start + v->csum_offset + 2 > p->size)) {
         return false;
     }
     switch (packet_gso_type(p)) {

@@ -11,6 +11,7 @@
 #ifndef FASTPATH_PACKET_H
 #define FASTPATH_PACKET_H 1
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -73,7 +74,8 @@ struct pool {
     uint8_t *memory;
     size_t memory_size;
     uint32_t room;
-    uint32_t n_free;
+    uint32_t n_fresh;           /* Never used. */
+    atomic_uint n_used;         /* Somebody's now; any thread may read. */
 };
 
 /* Makes 'n' buffers for frames of 'size_max' bytes.  Returns 0 or ENOMEM. */

@@ -20,6 +20,7 @@ receive_init(struct receive *rx, int link_fd, int tap_fd,
     rx->tap_fd = tap_fd;
     rx->buffers = buffers;
     rx->counters = counters;
+    rx->n_used = RECEIVE_NET;
 }
 
 /* A frame arrives with its virtio-net header right before it. */
@@ -69,20 +70,22 @@ restore_tag(struct packet *p, struct msghdr *message)
     }
 }
 
-static void
+/* Makes the slots ready that were used.  Returns how many are ready, from the
+ * first on. */
+static size_t
 refill(struct receive *rx)
 {
-    rx->n_slots = 0;
-    for (size_t i = 0; i < RECEIVE_NET; i++) {
-        if (!rx->slots[i]) {
-            rx->slots[i] = pool_get(&rx->buffers->large);
+    for (size_t i = 0; i < rx->n_used; i++) {
+        struct packet *p = rx->slots[i];
+
+        if (!p) {
+            p = rx->slots[i] = pool_get(&rx->buffers->large);
         }
-        if (!rx->slots[i]) {
-            break;
+        if (!p) {
+            return i;
         }
-        rx->n_slots++;
-        rx->pieces[i].iov_base = room(rx->slots[i]);
-        rx->pieces[i].iov_len = room_size(rx->slots[i]);
+        rx->pieces[i].iov_base = room(p);
+        rx->pieces[i].iov_len = room_size(p);
         rx->messages[i].msg_hdr = (struct msghdr) {
             .msg_iov = &rx->pieces[i],
             .msg_iovlen = 1,
@@ -90,6 +93,8 @@ refill(struct receive *rx)
             .msg_controllen = sizeof rx->control[i],
         };
     }
+    rx->n_used = 0;
+    return RECEIVE_NET;
 }
 
 /* Returns true if slot 'i' holds a packet. */
@@ -132,18 +137,19 @@ net_error(int error)
 int
 receive_net(struct receive *rx, struct packet **packets, size_t *n_packets)
 {
-    size_t n = 0;
-    int received;
+    size_t n = 0, n_ready = refill(rx);
+    int received = recvmmsg(rx->link_fd, rx->messages, (unsigned int) n_ready,
+                            MSG_DONTWAIT, NULL);
 
-    refill(rx);
-    received = recvmmsg(rx->link_fd, rx->messages, (unsigned int) rx->n_slots,
-                        MSG_DONTWAIT, NULL);
     for (int i = 0; i < received; i++) {
         size_t slot = (size_t) i;
 
         if (accept_slot(rx, slot)) {
             packets[n++] = rx->slots[slot];
             rx->slots[slot] = NULL;
+        }
+        if (rx->n_used <= slot) {
+            rx->n_used = slot + 1;
         }
     }
     *n_packets = n;

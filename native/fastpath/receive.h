@@ -27,9 +27,9 @@ struct receive {
     struct buffers *buffers;
     struct counters *counters;
 
-    /* Packets to be filled; only the first 'n_slots' have one. */
+    /* Packets to be filled; of the first 'n_used' some were taken. */
     struct packet *slots[RECEIVE_NET];
-    size_t n_slots;
+    size_t n_used;
     struct mmsghdr messages[RECEIVE_NET];
     struct iovec pieces[RECEIVE_NET];
     union {

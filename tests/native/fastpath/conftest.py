@@ -13,6 +13,7 @@ from tests.native.conftest import Tool
 
 VNET = struct.Struct("=BBHHHH")  # virtio-net header: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
 NEEDS_CSUM, DATA_VALID = 1, 2
+_RECEIVE_NET = 64  # receive.h
 GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, GSO_ECN = 1, 4, 5, 0x80
 
 
@@ -101,6 +102,12 @@ class Switch:
         """Return those that are not 0."""
         return {name: value for name, value in self._tool.ask("path-counters").items() if value}
 
+    def buffers_lost(self) -> int:
+        """Return how many buffers neither reassembly holds nor wait for the link."""
+        counters = self._tool.ask("path-counters")
+        held = counters["buffers_large_now"] + counters["buffers_small_now"]
+        return max(0, int(held - counters["reassembly_segments_now"] - _RECEIVE_NET))
+
     def drops(self) -> dict[str, int]:
         return {name: value for name, value in self.counters().items() if name.startswith("drop_")}
 
@@ -133,5 +140,6 @@ def switch(tool: Tool) -> Iterator[Switch]:
     one = Switch(tool)
     try:
         yield one
+        assert one.buffers_lost() == 0
     finally:
         one.close()

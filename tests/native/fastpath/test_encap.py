@@ -22,7 +22,7 @@ ADDRESSES = ("192.0.2.2", "192.0.2.1")
 VNI = 0x123456
 _ETHER = Ether(src=A, dst=B)
 _DATAGRAMS = {"vxlan": of.VXLAN, "geneve": of.GENEVE, "nvgre": of.NVGRE}
-_NOISE = random.Random(3).randbytes(65000)
+_NOISE = random.Random(3).randbytes(65483)
 
 
 def tunnel(switch: Switch, kind: int, *more: bytes, id_: int = VNI, flags: int = 0, segment: int = 0) -> None:
@@ -360,6 +360,51 @@ def test_actions_after_the_tunnel_change_what_is_outside(switch: Switch) -> None
     assert (outer.dst, outer[Dot1Q].vlan, outer[Dot1Q].prio) == (A, 6, 1)
     assert (outer[IP].dst, outer[IP].tos, outer[UDP].dport) == ("198.51.100.9", 0x22, 4790)
     assert frame.data.endswith(bytes(_ETHER / IP(tos=2) / UDP()))
+
+
+def test_more_changes_of_what_is_outside(switch: Switch) -> None:
+    more = (of.set_vlan_vid(6), of.strip_vlan(), of.set_dl_src(B), of.set_nw_src("198.51.100.8"), of.set_tp_src(77))
+    tunnel(switch, of.GENEVE, *more)
+    (frame,) = switch.from_host(_ETHER / IP() / UDP()).net
+    outer = frame.packet
+    assert (outer.src, outer.type, outer[IP].src, outer[UDP].sport) == (B, 0x800, "198.51.100.8", 77)
+    assert frame.data.endswith(bytes(_ETHER / IP() / UDP()))
+
+
+def test_more_packets_than_one_batch_has_room_for(switch: Switch) -> None:
+    """All arrive, in order."""
+    tunnel(switch, of.VXLAN)
+    original = large(4, 60000, mss=1300)
+    frames = switch.from_host(*[original] * 10).net
+    assert len(frames) == 10 * 47
+    for start in range(0, len(frames), 47):
+        check_cut(original, [inner_of(frame, "vxlan") for frame in frames[start : start + 47]])
+
+
+def test_partial_checksum_that_no_header_can_tell_is_completed(switch: Switch) -> None:
+    """As of a tunnel inside: the checksum is not that of the outermost TCP or UDP."""
+    for kind, size in ((of.STT, 18), (of.SCLP, 8)):
+        tunnel(switch, kind, flags=of.OFFLOAD)
+        inner = bytearray(bytes(_ETHER / IP() / UDP() / Raw(b"\x11\x22\0\0\x33\x44")))
+        (frame,) = switch.from_host(Frame(bytes(inner), NEEDS_CSUM, 0, 0, 0, 42, 2)).net
+        inner[44:46] = struct.pack("!H", checksum(bytes(inner[42:])))
+        assert frame.data.endswith(bytes(inner))
+        assert frame.data[-len(inner) - size + 1] == 0  # no state
+
+
+@pytest.mark.parametrize("kind", [of.STT, of.SCLP])
+def test_larger_than_the_encapsulation(switch: Switch, kind: int) -> None:
+    tunnel(switch, kind)
+    assert not switch.from_host(bytes(_ETHER / Raw(bytes(65530)))).net
+    assert switch.drops() == {"drop_too_large": 1}
+
+
+def test_large_frame_larger_than_stt(switch: Switch) -> None:
+    """It goes in parts."""
+    tunnel(switch, of.STT)
+    original = large(4, 65480, mss=1400)
+    assert len(original.data) > 65477
+    check_cut(original, [bytes(_stt_frame(frame).payload) for frame in switch.from_host(original).net])
 
 
 def test_two_destinations(switch: Switch) -> None:

@@ -78,6 +78,7 @@ _PACKET = bytes(_ETHER / IP() / UDP() / Raw(bytes(100)))
 _NONSENSE = {
     "checksum past the end": Frame(_PACKET, NEEDS_CSUM, csum_start=len(_PACKET) - 1),
     "checksum offset past the end": Frame(_PACKET, NEEDS_CSUM, csum_start=34, csum_offset=len(_PACKET) - 35),
+    "checksum of the Ethernet header": Frame(_PACKET, NEEDS_CSUM, csum_start=13, csum_offset=16),
     "checksum wraps": Frame(_PACKET, NEEDS_CSUM, csum_start=65535, csum_offset=65535),
     "no segment size": Frame(_PACKET, NEEDS_CSUM, GSO_TCPV4, 54, 0, 34, 16),
     "segments without a checksum": Frame(_PACKET, 0, GSO_TCPV4, 54, 100),

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.native import support
+from tests.native.fastpath import openflow as of
 
 TARGETS = {path.stem.removeprefix("fuzz_"): path for path in sorted(Path(__file__).parent.glob("fuzz_*.c"))}
 _OPTIONS = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O2")
 _EXECUTIONS = re.compile(r"^stat::number_of_executed_units:\s*(\d+)", re.MULTILINE)
-_MAX_LEN = {"parse": 2048, "reassembly": 600, "sclp_parse": 2048, "sclp_reassembly": 600}
+_MAX_LEN = {"parse": 2048, "reassembly": 600, "sclp_parse": 2048, "sclp_reassembly": 600, "fastpath": 8192}
+_EXTRA = {"fastpath": ["world.c"]}  # other sources of a target
 
 
 def _seeds(target: str) -> Iterator[bytes]:
@@ -43,6 +45,8 @@ def _seeds(target: str) -> Iterator[bytes]:
             yield b"\2" + struct.pack("!BBHIHBBBBH", 2, 0x40, 0x6558, 5001 << 8, 0xFFEA, 0x81, 1, flags, offset, mss) + inner
     if target == "sclp_reassembly":
         yield from _record_lists()
+    if target == "fastpath":
+        yield from _happenings()
 
 
 def _vectors(protocol: str, kind: str) -> list[dict[str, Any]]:
@@ -86,9 +90,35 @@ def _record_lists() -> Iterator[bytes]:
             chance.shuffle(ops)
 
 
+def _happening(what: int, data: bytes = b"") -> bytes:
+    return struct.pack("!BH", what, len(data)) + data
+
+
+def _happenings() -> Iterator[bytes]:
+    """Yield lists of what happens to a fast path: tunnels in and out, all actions, frames of each kind."""
+    vnet, ether, ends = bytes(10), bytes(12) + b"\x08\x00", {"macs": ("02:00:00:00:00:01",) * 2, "addresses": ("10.0.0.1",) * 2}
+    changes = of.set_vlan_vid(1) + of.set_nw_src("1.2.3.4") + of.set_nw_tos(4) + of.set_tp_dst(5) + of.output(of.NET) + of.strip_vlan()
+    offloaded = [
+        struct.pack("=BBHHHH", 1, ((1 if flags & 4 else 4) if mss else 0), offset + 20, mss, offset, 16 if flags & 8 else 6) + frame
+        for flags, offset, mss, frame in _offloaded_frames()
+    ]
+    arrivals = [bytes.fromhex(vector["hex"]) for kind in ("stt", "sclp") for vector in _vectors(kind, "packet")]
+    for kind in range(1, 6):
+        for flags in (0, 3):
+            wrap = of.set_tunnel(kind, 1, flags=flags, segment=600, **ends)
+            unwrap = of.match(kind, 0, 0), of.strip_tunnel(kind) + changes + of.output(of.HOST) + of.output(of.IN_PORT)
+            entries = [(of.match(in_port=of.HOST), wrap + of.output(of.NET) + of.strip_tunnel(kind) + changes + of.output(of.NET)), unwrap]
+            begin = b"".join(_happening(2, b"\0\1" + match + actions) for match, actions in entries)
+            yield begin + b"".join(_happening(0, frame) for frame in offloaded) + _happening(6)
+            for packet in arrivals:
+                if len(packet) >= 20:
+                    yield begin + _happening(5, packet[16:20] + bytes(2) + b"\x05\xdc") + _happening(1, vnet + ether + packet)
+
+
 def run(target: str, seconds: int, directory: Path, corpus: Path) -> tuple[int, str]:
     """Build a target in `directory`, run it, and return how many executions it did, 0 if it failed, and what it wrote."""
-    program = support.build(directory / f"fuzz_{target}", [TARGETS[target]], *_OPTIONS, compiler="clang")
+    sources = [TARGETS[target], *(support.HERE / name for name in _EXTRA.get(target, []))]
+    program = support.build(directory / f"fuzz_{target}", sources, *_OPTIONS, compiler="clang")
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(_seeds(target)):
         (corpus / f"seed-{number:03}").write_bytes(seed)
