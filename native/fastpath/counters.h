@@ -30,7 +30,7 @@
     /* Frames in tunnels. */                                                 \
     COUNTER(ENCAPSULATED, "encapsulated")                                    \
     COUNTER(DECAPSULATED, "decapsulated")                                    \
-    COUNTER(MERGED, "merged")   /* Segments joined to their neighbour. */    \
+    COUNTER(MERGED, "merged")   /* Joined to their neighbour. */    \
     /* Drops. */                                                             \
     COUNTER(DROP_ACTION, "drop_action")     /* What the entry says. */       \
     COUNTER(DROP_MISS, "drop_miss")         /* No entry, if told to. */      \

@@ -56,6 +56,7 @@ decap_strip(struct packet *p, unsigned int type, struct counters *counters)
         return false;
     }
     p->tunnel = (struct tunnel_info) { .type = TUNNEL_NONE };
+    p->is_alone = t.type != TUNNEL_STT && t.type != TUNNEL_SCLP;
     packet_pull(p, t.inner_offset);
     if (t.state.flags & STT_F_CSUM_PARTIAL && !apply_state(p, &t.state)) {
         count(counters, COUNTER_DROP_INNER);

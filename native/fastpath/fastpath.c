@@ -84,6 +84,7 @@ init_forward(struct fastpath *fp, const struct fastpath_config *config)
     f->buffers = &fp->buffers;
     f->counters = &fp->counters;
     f->tx = &fp->tx;
+    f->merge.tx = &fp->tx;
     f->control_fd = fp->control_fds[0];
     f->encap = (struct encap) {
         .frame_id = (uint32_t) random[2],

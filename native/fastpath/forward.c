@@ -31,6 +31,17 @@ drop(struct forward *f, struct packet *p, enum counter why)
     packet_free(f->buffers, p);
 }
 
+static void
+send_to_host(struct forward *f, struct packet *p)
+{
+    if (p->is_alone) {
+        merge_add(&f->merge, p);
+    } else {
+        merge_flush(&f->merge);
+        transmit_to_host(f->tx, p);
+    }
+}
+
 /* Sends 'packet', which it takes, to 'port' as 'walk' has it. */
 static void
 emit(struct walk *w, struct packet *p, uint32_t port)
@@ -44,7 +55,7 @@ emit(struct walk *w, struct packet *p, uint32_t port)
     } else if (port == FASTPATH_NET) {
         transmit_to_net(f->tx, p);
     } else {
-        transmit_to_host(f->tx, p);
+        send_to_host(f, p);
     }
 }
 
@@ -251,7 +262,7 @@ miss(struct forward *f, struct packet *p, const struct flow_key *key)
     } else if (p->in_port == FASTPATH_HOST) {
         transmit_to_net(f->tx, p);
     } else {
-        transmit_to_host(f->tx, p);
+        send_to_host(f, p);
     }
 }
 
@@ -445,4 +456,5 @@ forward_finish(struct forward *f)
 {
     assembly_finish(&f->assembly, f->now_ms);
     drain_assembly(f);
+    merge_flush(&f->merge);
 }

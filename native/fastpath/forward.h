@@ -12,6 +12,7 @@
 #include "assembly.h"
 #include "encap.h"
 #include "flow-table.h"
+#include "merge.h"
 #include "transmit.h"
 
 struct forward {
@@ -26,6 +27,7 @@ struct forward {
     struct transmit *tx;
     struct assembly assembly;
     struct encap encap;
+    struct merge merge;
     int64_t now_ms;
 };
 

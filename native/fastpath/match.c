@@ -169,5 +169,5 @@ match_parse(struct flow_key *key, struct flow_key *mask, uint32_t *priority,
     if (has_ports(key, mask)) {
         parse_ports(key, mask, m, wildcards);
     }
-    return m[OFM_PAD2] ? EINVAL : 0;
+    return 0;
 }

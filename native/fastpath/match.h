@@ -5,7 +5,7 @@
  *
  * Its pads carry our extension: pad1[0] is a tunnel type and pad2[0] how many
  * low bits of the tunnel's id, which stands in the place of the transport
- * ports, are compared.  With the pads 0 it is plain OpenFlow 1.0. */
+ * ports, are compared.  With a pad1[0] of 0 it is plain OpenFlow 1.0. */
 
 #ifndef FASTPATH_MATCH_H
 #define FASTPATH_MATCH_H 1

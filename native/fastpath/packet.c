@@ -69,6 +69,7 @@ pool_get(struct pool *pool)
     p->next = NULL;
     p->data = p->buffer + PACKET_HEADROOM;
     p->size = 0;
+    p->is_alone = false;
     memset(&p->vnet, 0, sizeof p->vnet);
     memset(&p->tunnel, 0, sizeof p->tunnel);
     return p;

@@ -64,6 +64,8 @@ struct packet {
     uint32_t room;              /* Bytes of 'buffer'. */
     struct virtio_net_hdr vnet; /* In the host's byte order. */
     uint16_t in_port;
+    bool is_alone;              /* It came in a packet of its own, out of a
+                                 * tunnel; see merge.h. */
     struct tunnel_info tunnel;
     uint8_t buffer[];
 };

@@ -526,3 +526,101 @@ def test_tunnel_types_of_large_frames(switch: Switch) -> None:
         packets = stt_segments(original.data, context_id=VNI, flags=flags, l4_offset=original.csum_start, mss=1400, id_=family)
         (frame,) = switch.from_net(*packets).host
         assert (frame.flags, frame.gso_type) == (NEEDS_CSUM, kind)
+
+
+# What came apart is joined.
+
+
+def _cut(original: Frame) -> list[bytes]:
+    """Cut a large TCP frame as a NIC does, DF set."""
+    packet = original.packet
+    ip = IP if IP in packet else IPv6
+    rest = bytes(packet[TCP].payload)
+    parts = []
+    for at in range(0, len(rest), original.gso_size):
+        part = packet.copy()
+        payload = rest[at : at + original.gso_size]
+        part[TCP].remove_payload()
+        part = part / Raw(payload)
+        part[TCP].seq = (packet[TCP].seq + at) & 0xFFFFFFFF
+        part[TCP].flags = "PA" if at + len(payload) == len(rest) else "A"
+        part[TCP].chksum = None
+        if ip is IP:
+            part[IP].flags, part[IP].len, part[IP].chksum = "DF", None, None
+            part[IP].id = (packet[IP].id + at) & 0xFFFF
+        else:
+            part[IPv6].plen = None
+        parts.append(bytes(part))
+    return parts
+
+
+@pytest.mark.parametrize("kind", _PLAIN)
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("size", [1401, 2800, 60000])
+def test_neighbours_become_one_frame(switch: Switch, kind: str, family: int, size: int) -> None:
+    original = large(family, size)
+    (frame,) = switch.from_net(*(wrap(kind, part) for part in _cut(original))).host
+    expected = original.packet
+    expected[TCP].flags = "PA"
+    if family == 4:
+        expected[IP].flags, expected[IP].chksum = "DF", None
+    header = {name: getattr(original, name) for name in ("flags", "gso_type", "hdr_len", "gso_size", "csum_start", "csum_offset")}
+    assert frame == Frame(bytes(expected), **header)
+    assert switch.counters()["merged"] == -(-size // 1400) - 1
+
+
+def test_more_than_fits_becomes_several(switch: Switch) -> None:
+    parts = _cut(Frame(large(4, 65400).data, NEEDS_CSUM, GSO_TCPV4, 66, 1400, 34, 16))[:-1]
+    last = Ether(parts[-1])
+    for _ in range(3):
+        last = last.copy()
+        last[TCP].seq = (last[TCP].seq + 1400) & 0xFFFFFFFF
+        last[TCP].chksum = None
+        parts.append(bytes(last))
+    frames = switch.from_net(*(wrap("vxlan", part) for part in parts)).host
+    assert [len(frame.data) for frame in frames] == [66 + 46 * 1400, 66 + 3 * 1400]
+
+
+_BREAKS = {
+    "a hole": lambda p: setattr(p[TCP], "seq", (p[TCP].seq + 1) & 0xFFFFFFFF),
+    "acknowledgement": lambda p: setattr(p[TCP], "ack", 5),
+    "window": lambda p: setattr(p[TCP], "window", 5),
+    "options": lambda p: setattr(p[TCP], "options", [("Timestamp", (1, 3))]),
+    "FIN": lambda p: setattr(p[TCP], "flags", "FA"),
+    "CWR": lambda p: setattr(p[TCP], "flags", "CA"),
+    "ports": lambda p: setattr(p[TCP], "sport", 5),
+    "source": lambda p: setattr(p[IP], "src", "10.0.0.3"),
+    "TTL": lambda p: setattr(p[IP], "ttl", 5),
+    "TOS": lambda p: setattr(p[IP], "tos", 1),
+    "no DF": lambda p: setattr(p[IP], "flags", 0),
+    "IP options": lambda p: setattr(p[IP], "options", b"\x94\x04\x00\x00"),
+    "MAC": lambda p: setattr(p, "src", "02:00:00:00:00:99"),
+    "TCP checksum": None,
+}
+
+
+@pytest.mark.parametrize("name", _BREAKS)
+def test_what_differs_is_not_joined(switch: Switch, name: str) -> None:
+    first, second = _cut(large(4, 2800))
+    odd = Ether(second)
+    if change := _BREAKS[name]:
+        change(odd)
+        odd[IP].len = odd[IP].ihl = odd[TCP].dataofs = odd[IP].chksum = odd[TCP].chksum = None
+    else:
+        odd[TCP].chksum ^= 1
+    assert [frame.data for frame in switch.from_net(wrap("vxlan", first), wrap("vxlan", odd)).host] == [first, bytes(odd)]
+
+
+def test_order_is_kept(switch: Switch) -> None:
+    """Whatever else goes to the guest does not overtake."""
+    parts = _cut(large(4, 5600))
+    other = bytes(_ETHER / IP(dst="10.0.0.2") / UDP())
+    frames = switch.from_net(wrap("vxlan", parts[0]), wrap("vxlan", parts[1]), other, wrap("vxlan", parts[2]), wrap("stt", _INNER)).host
+    assert [len(frame.data) for frame in frames] == [66 + 2800, len(other), 66 + 1400, len(_INNER)]
+
+
+def test_batches_are_not_joined(switch: Switch) -> None:
+    """Nothing waits for what may never come."""
+    for part in _cut(large(4, 5600)):
+        (frame,) = switch.from_net(wrap("vxlan", part)).host
+        assert frame == Frame(part)

@@ -402,7 +402,7 @@ def test_larger_than_the_encapsulation(switch: Switch, kind: int) -> None:
 def test_large_frame_larger_than_stt(switch: Switch) -> None:
     """It goes in parts."""
     tunnel(switch, of.STT)
-    original = large(4, 65480, mss=1400)
+    original = large(4, 65420, mss=1400)
     assert len(original.data) > 65477
     check_cut(original, [bytes(_stt_frame(frame).payload) for frame in switch.from_host(original).net])
 
