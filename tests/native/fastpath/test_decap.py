@@ -138,6 +138,19 @@ def test_low_bits_of_the_id(switch: Switch, kind: str, n_bits: int) -> None:
         assert bool(switch.from_net(wrap(kind, _INNER, vni=VNI ^ 1 << bit)).host) == (bit >= n_bits)
 
 
+@pytest.mark.parametrize("prefix", [0, 1, 8, 16, 24, 31, 32])
+@pytest.mark.parametrize("pcp", [None, 5])
+def test_tunnel_match_beside_a_prefix_and_a_priority(switch: Switch, prefix: int, pcp: int | None) -> None:
+    """In the published form their wildcard bits are the same."""
+    switch.clear()
+    fields: dict[str, int | tuple[str, int]] = {"dl_type": 0x800, "nw_dst": (OURS, prefix)} | ({} if pcp is None else {"dl_vlan_pcp": pcp})
+    switch.add(of.match(of.VXLAN, VNI, **fields), of.strip_tunnel(of.VXLAN) + of.output(of.HOST))
+    tagged = Ether(src=_OUTER.src, dst=_MAC) / Dot1Q(vlan=3, prio=5) / _OUTER[IP]
+    assert bool(switch.from_net(wrap("vxlan", _INNER)).host) == (pcp is None)
+    assert switch.from_net(wrap("vxlan", _INNER, tagged)).host == [plain(_INNER)]
+    assert not switch.from_net(wrap("geneve", _INNER, tagged)).host
+
+
 def test_upper_bits_of_a_context_id(switch: Switch) -> None:
     """The VNI is the low 24 bits of ours; what is above is of no matter."""
     assert switch.from_net(*stt_segments(bytes(_INNER), context_id=0xFEDCBA9876 << 24 | VNI)).host == [plain(_INNER)]
@@ -364,6 +377,13 @@ def test_bad_segments_do_no_harm(switch: Switch) -> None:
     assert counters["reassembly_conflict"] == 1 and counters["reassembly_overlap"] == 1
 
 
+@pytest.mark.parametrize("total", [0, 18, 31])
+def test_frame_too_short_for_its_headers(switch: Switch, total: int) -> None:
+    packet = _OUTER / TCP(sport=40000, dport=7471, seq=total << 16, ack=1, flags="PA") / Raw(bytes(max(total, 1)))
+    assert not switch.from_net(packet).host
+    assert switch.counters()["stt_total"] == 1
+
+
 _STATES = {
     "version": {"version": 1},
     "both flags": {"flags": 3},
@@ -371,7 +391,7 @@ _STATES = {
     "mss too small": {"flags": 14, "l4_offset": 34, "mss": 7},
     "l4 at ethernet": {"flags": 14, "l4_offset": 13, "mss": 1400},
     "l4 past the end": {"flags": 14, "l4_offset": 255, "mss": 1400},
-    "udp": {"flags": 6, "l4_offset": 34},
+    "l4 of udp": {"flags": 6, "l4_offset": 34},
     "ipv6": {"flags": 10, "l4_offset": 34, "mss": 1400},
 }
 

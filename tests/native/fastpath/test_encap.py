@@ -407,6 +407,22 @@ def test_large_frame_larger_than_stt(switch: Switch) -> None:
     check_cut(original, [bytes(_stt_frame(frame).payload) for frame in switch.from_host(original).net])
 
 
+@pytest.mark.parametrize("mtu", [600, 1500, 9000])
+def test_segments_follow_the_mtu(switch: Switch, mtu: int) -> None:
+    """Of the action, or else of the vNIC: nothing is fixed."""
+    original = large(4, 60000)
+    for segment, vnic in ((mtu, 1500), (0, mtu)):
+        switch.underlay("192.0.2.1", MACS[1], vnic)
+        tunnel(switch, of.STT, segment=segment)
+        (frame,) = switch.from_host(original).net
+        assert frame.gso_size == mtu - 40
+        tunnel(switch, of.SCLP, flags=of.OFFLOAD, segment=segment)
+        frames = switch.from_host(original).net
+        assert max(len(frame.data) for frame in frames) == 14 + mtu
+        tunnel(switch, of.SCLP, flags=of.OFFLOAD | of.UDP, segment=segment)
+        assert {frame.gso_size for frame in switch.from_host(original).net[:1]} == {mtu - 28}
+
+
 def test_two_destinations(switch: Switch) -> None:
     """Head-end replication: out of one tunnel, into the next."""
     one = of.set_tunnel(of.STT, 1, macs=MACS, addresses=ADDRESSES)

@@ -1,7 +1,7 @@
 """The flow table against a model that goes through a list, and what a lookup costs where there are many entries."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +9,11 @@ from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 
+from nvo3.cvsw.flow import key_of
+from nvo3.cvsw.packet_key import PacketKey
+from nvo3.cvsw.table import FlowTable
+from nvo3.wire.of10 import Command, FlowMod
+from nvo3.wire.of10_match import Match
 from tests.native.conftest import Tool
 from tests.native.fastpath import openflow as of
 from tests.native.fastpath.conftest import Switch
@@ -168,6 +173,41 @@ def test_model(tool: Tool, operations: list[tuple[str, object]], chance: random.
                 assert len(met) == (1 if right else 0)
                 assert not right or (met[0] in right and entries[met[0]][1] == best)
                 assert len(out.host) + len(out.net) == 1
+    finally:
+        switch.close()
+
+
+def _key_of(p: _Packet, port: int) -> PacketKey:
+    """Return a packet as the control side sees it."""
+    vlan, pcp = p.vlan or (of.UNTAGGED, 0)
+    key = PacketKey(port, of.mac_bytes(p.dl_src), of.mac_bytes(p.dl_dst), vlan, pcp, p.dl_type)
+    if p.dl_type == 0x86DD:
+        return key
+    key = replace(key, nw_proto=p.nw_proto, nw_src=int(IPv4Address(p.nw_src)), nw_dst=int(IPv4Address(p.nw_dst)))
+    return key if p.dl_type == 0x806 else replace(key, nw_tos=p.nw_tos, tp_src=p.tp_src, tp_dst=p.tp_dst)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@given(st.lists(_fields, min_size=1, max_size=12), st.lists(_packets, min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_control_side_agrees(tool: Tool, entries: list[Fields], packets: list[_Packet], chance: random.Random) -> None:
+    """The agent's control keeps the same table in Python: what it replaces, forgets and finds is the same."""
+    switch, table = Switch(tool), FlowTable(100)
+    try:
+        ids: dict[int, bytes] = {}
+        added = [*entries, *(_exact_of(packet, of.HOST) for packet in packets[:3])]
+        for fields, priority in zip(added, chance.sample(range(1 << 16), len(added)), strict=True):
+            match = of.match(**fields)
+            ids[switch.add(match, of.output(of.IN_PORT), priority)] = key_of(Match.parse(match), priority)
+            table.apply(FlowMod(Command.ADD, Match.parse(match), priority), 0.0)
+        ids = {id_: key for id_, key in ids.items() if switch.stats(id_)[2]}
+        assert sorted(ids.values()) == sorted(entry.flow.key for entry in table)
+        for packet in packets:
+            port = chance.choice((of.HOST, of.NET))
+            before = {id_: switch.stats(id_)[0] for id_ in ids}
+            (switch.from_host if port == of.HOST else switch.from_net)(packet.serialize())
+            met = [key for id_, key in ids.items() if switch.stats(id_)[0] != before[id_]]
+            found = table.lookup(_key_of(packet, port), 0, 0.0)
+            assert met == ([found.key] if found else [])
     finally:
         switch.close()
 
