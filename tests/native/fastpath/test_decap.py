@@ -631,6 +631,17 @@ def test_what_differs_is_not_joined(switch: Switch, name: str) -> None:
     assert [frame.data for frame in switch.from_net(wrap("vxlan", first), wrap("vxlan", odd)).host] == [first, bytes(odd)]
 
 
+def test_only_the_last_of_a_frame_is_shorter(switch: Switch) -> None:
+    """Or the guest's stack could not tell where segments end."""
+    first, short, third = (Ether(part) for part in _cut(large(4, 4200)))
+    short[TCP].payload = Raw(bytes(700))
+    third[TCP].seq = (short[TCP].seq + 700) & 0xFFFFFFFF
+    for packet in (short, third):
+        packet[IP].len = packet[IP].chksum = packet[TCP].chksum = None
+    frames = switch.from_net(*(wrap("vxlan", bytes(packet)) for packet in (first, short, third))).host
+    assert [len(frame.data) for frame in frames] == [66 + 2100, 66 + 1400]
+
+
 def test_order_is_kept(switch: Switch) -> None:
     """Whatever else goes to the guest does not overtake."""
     parts = _cut(large(4, 5600))

@@ -39,7 +39,13 @@ _values = {
     "tp_src": st.sampled_from([1, 2]),
     "tp_dst": st.sampled_from([1, 2]),
 }
-_fields = st.fixed_dictionaries({}, optional=_values)
+# Many entries with few masks, and some with any.
+_fields = st.one_of(
+    st.fixed_dictionaries({"dl_src": _values["dl_src"]}),
+    st.fixed_dictionaries({"in_port": _values["in_port"]}),
+    st.fixed_dictionaries({"dl_type": st.just(0x800), "nw_dst": _prefixes}),
+    st.fixed_dictionaries({}, optional=_values),
+)
 
 
 @dataclass(frozen=True)
