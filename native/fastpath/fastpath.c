@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "receive.h"
 
 #define MTU_DEFAULT 1500
+#define SEND_TIMEOUT_US 100000      /* That the link may take nothing. */
 #define CONTROL_BYTES (1 << 20)     /* Of control frames that nobody reads. */
 
 /* Clones, and what waits for the TAP, beside what batches and reassembly
@@ -123,6 +125,9 @@ init(struct fastpath *fp, const struct fastpath_config *config)
     pthread_mutex_init(&fp->lock, NULL);
     fp->link_fd = config->link_fd;
     fp->tap_fd = config->tap_fd;
+    setsockopt(fp->link_fd, SOL_SOCKET, SO_SNDTIMEO, &(struct timeval) {
+        .tv_usec = SEND_TIMEOUT_US,
+    }, sizeof(struct timeval));
     fp->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (fp->wake_fd < 0) {
         return errno;

@@ -44,7 +44,8 @@ enum fastpath_error {
 
 struct fastpath_config {
     int link_fd;            /* Of the vNIC: a packet socket with
-                             * PACKET_VNET_HDR and PACKET_AUXDATA. */
+                             * PACKET_VNET_HDR and PACKET_AUXDATA.  It blocks
+                             * when its buffer is full, for a while. */
     int tap_fd;             /* IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, not
                              * blocking. */
     uint32_t max_entries;   /* Of the flow table. */

@@ -38,7 +38,8 @@ is_udp_gso(const struct msghdr *message)
     return vnet.gso_type == VIRTIO_NET_HDR_GSO_UDP_L4;
 }
 
-/* Sends all messages; one that cannot be sent does not keep the others. */
+/* Sends all messages.  One that cannot be sent does not keep the others, but
+ * for a link that takes nothing: then they all are lost. */
 static void
 flush_net(struct transmit *tx)
 {
@@ -54,11 +55,13 @@ flush_net(struct transmit *tx)
                     message_size(&tx->messages[sent++].msg_hdr) - VNET_SIZE);
         }
         if (n < 0 && errno != EINTR) {
+            size_t n_lost = errno == EAGAIN ? tx->n_messages - sent : 1;
+
             if (errno == EINVAL && is_udp_gso(&tx->messages[sent].msg_hdr)) {
                 tx->lacks_uso = true;
             }
-            count(tx->counters, COUNTER_DROP_NET_SEND);
-            sent++;
+            count_n(tx->counters, COUNTER_DROP_NET_SEND, n_lost);
+            sent += n_lost;
         }
     }
     while (tx->held) {

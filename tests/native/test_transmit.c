@@ -19,6 +19,7 @@ static bool lacks_uso;              /* Refuse super-packets over UDP. */
 static bool is_interrupted;         /* The next call only. */
 static int max_at_once;
 static int n_refusals;              /* Of what comes next. */
+static int refusal;
 static size_t n_sent;
 static size_t n_super;
 
@@ -51,7 +52,7 @@ sendmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags)
             if (done) {
                 break;
             }
-            errno = n_refusals ? ENOBUFS : EINVAL;
+            errno = n_refusals ? refusal : EINVAL;
             n_refusals -= n_refusals > 0;
             return -1;
         }
@@ -82,6 +83,7 @@ bench_create(void)
     lacks_uso = is_interrupted = false;
     max_at_once = 1024;
     n_refusals = 0;
+    refusal = ENOBUFS;
     n_sent = n_super = 0;
     return b;
 }
@@ -166,6 +168,26 @@ TEST(transmit_after_a_refusal)
     CHECK_EQ(n_sent, 7);
     CHECK_EQ(dropped(b), 3);
     CHECK(!b->tx.lacks_uso);
+    bench_destroy(b);
+}
+
+/* The link has taken nothing for a while: the rest of the batch does not wait
+ * as long for each message. */
+TEST(transmit_to_a_link_that_hangs)
+{
+    struct bench *b = bench_create();
+
+    n_refusals = 1;
+    refusal = EAGAIN;
+    for (size_t i = 0; i < 10; i++) {
+        send_frame(b, 20000);
+    }
+    transmit_flush(&b->tx);
+    CHECK_EQ(n_sent, 0);
+    CHECK_EQ(dropped(b), 10);
+    send_frame(b, 20000);
+    transmit_flush(&b->tx);
+    CHECK_EQ(n_sent, 1);
     bench_destroy(b);
 }
 
