@@ -57,7 +57,7 @@ class AgentSession:
         self.drops: Counter[str] = Counter()
         self._mac = mac
         self._instance = instance
-        self._frame_max = frame_max
+        self.frame_max = frame_max
         self._peer = Capability(0)
         self._session: int | None = None
         self._former: deque[int] = deque(maxlen=_N_FORMER)
@@ -178,7 +178,7 @@ class AgentSession:
         return [self._send(cvsw.BarrierReply(request.seq, self._status(), window.base, window.received, window.refused))]
 
     def _flow_stats(self, message: cvsw.FlowStatsRequest, now: float) -> list[AgentEffect]:
-        room = self._frame_max - cvsw.HEADER_LEN - of10.HEADER_LEN - 4
+        room = self.frame_max - cvsw.HEADER_LEN - of10.HEADER_LEN - 4
         parts: list[list[of10.FlowStats]] = [[]]
         left = room
         for entry in self.table.stats(message.request, now, message.bits, message.bucket):
