@@ -12,7 +12,7 @@ import typer
 from nvo3.prepare import TEST_PACKAGES, ensure_ovs, ensure_packages, new_progress, reported
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
-_PATHS = ("nvo3", "ryu_apps", "tests", "bin/nvo3", "bin/ryu-manager")
+_PATHS = ("nvo3", "ryu_apps", "tests", "bin/nvo3", "bin/nvo3-agent", "bin/ryu-manager")
 _STAGES = {
     "ruff check": ("ruff", "check", *_PATHS),
     "ruff format": ("ruff", "format", "--check", "--output-format=concise", *_PATHS),

@@ -10,7 +10,7 @@ from nvo3.prepare.errors import PrepareError, Terminated, ToolFailed
 from nvo3.prepare.ovs import ensure_ovs
 from nvo3.prepare.packages import TEST_PACKAGES, ensure_packages
 from nvo3.prepare.progress import Progress
-from nvo3.prepare.steps import launch, needs_of, needs_of_manager, reported
+from nvo3.prepare.steps import launch, needs_of, needs_of_agent, needs_of_manager, reported
 from nvo3.prepare.venv import ensure_venv
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "ensure_venv",
     "launch",
     "needs_of",
+    "needs_of_agent",
     "needs_of_manager",
     "new_progress",
     "reported",

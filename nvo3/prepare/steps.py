@@ -57,6 +57,12 @@ def needs_of_manager(arguments: Sequence[str]) -> Needs:
     return Needs("ryu-manager", packages=not only_asks, ovs=not only_asks)
 
 
+def needs_of_agent(arguments: Sequence[str]) -> Needs:
+    """Return what `nvo3-agent ARGUMENTS...` needs."""
+    only_asks = not {"--help", "-h", "--version", "show"}.isdisjoint(arguments)
+    return Needs("nvo3-agent", fastpath=not only_asks)
+
+
 def prepare(needs: Needs, progress: Progress) -> tuple[Path, Path | None]:
     """Prepare what a command needs; return the Python to run it with, and Open vSwitch's prefix if there is one.
 

@@ -162,3 +162,8 @@ def test_disk_is_checked_for_all_steps_before_the_first(cache: Path, progress: D
     with pytest.raises(PrepareError, match="too little disk space for the first preparation"):
         steps.prepare(steps.needs_of_manager(["nvo3_app.py"]), progress)
     assert progress.lines == []
+
+
+def test_agent_needs_the_fast_path_unless_it_only_asks() -> None:
+    assert steps.needs_of_agent(["--vnic", "eth0"]).fastpath
+    assert not any(steps.needs_of_agent(arguments).fastpath for arguments in (["show"], ["--help"], ["--version"]))
