@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nvo3.model.check import ADDRESSES_MAX, POOLS_MAX, REMOTE_RULE
 from nvo3.model.ids import NAME_RULE, VNI_MAX, VNI_MIN
-from nvo3.model.logical import AUTO, MTU_DEFAULT, MTU_MAX, MTU_MIN, NONE, SCLP_PAYLOADS, Network, Port, Settings, Tenant
+from nvo3.model.logical import AUTO, MTU_DEFAULT, MTU_MAX, MTU_MIN, NONE, OFFLOADS, SCLP_PAYLOADS, Network, Port, Settings, Tenant
 from nvo3.model.physical import ENCAPSULATIONS, Hypervisor
-from nvo3.model.status import HypervisorStatus, NetworkStatus, PortStatus
+from nvo3.model.status import AgentEntry, AgentStatus, HypervisorStatus, NetworkStatus, PortStatus
 
 TIMEOUT_DEFAULT_S = 10.0
 TIMEOUT_MAX_S = 300.0
@@ -38,6 +38,10 @@ Addresses = Annotated[list[str], _documented("IP addresses within the network's 
 PortSecurity = Annotated[bool, _documented("Only the port's own addresses may be sent from")]
 Remote = Annotated[str, _documented(f"The hypervisor's OVSDB server: {REMOTE_RULE}")]
 EncapsulationOrder = Annotated[list[str], _documented(f"What {AUTO} prefers, best first; what is not named is not chosen", minItems=1)]
+Offload = Annotated[str, _documented("cvsw: an agent in the guest's vNIC encapsulates, programmed by the controller", enum=list(OFFLOADS))]
+AgentPools = Annotated[
+    list[str], _documented("IPv4 prefixes of the underlay that tunnel endpoints of vNICs come from, disjoint", maxItems=POOLS_MAX)
+]
 SclpPayload = Annotated[str, _documented("What SCLP carries; it is received either way", enum=list(SCLP_PAYLOADS))]
 Detail = Annotated[str, _documented("One line, where there is something to say")]
 
@@ -93,6 +97,7 @@ class PortCreate(_In):
     mac: Mac = _LEFT_OUT
     addresses: Addresses = _LEFT_OUT
     port_security: PortSecurity = True
+    offload: Offload = NONE
 
 
 class PortPatch(_In):
@@ -102,6 +107,7 @@ class PortPatch(_In):
     mac: Mac = _LEFT_OUT
     addresses: Addresses = _LEFT_OUT
     port_security: PortSecurity = _LEFT_OUT
+    offload: Offload = _LEFT_OUT
 
 
 class HypervisorCreate(_In):
@@ -123,6 +129,7 @@ class SettingsPatch(_In):
 
     encapsulation_order: EncapsulationOrder = _LEFT_OUT
     sclp_payload: SclpPayload = _LEFT_OUT
+    agent_pools: AgentPools = _LEFT_OUT
 
 
 # Paths and queries: text, so not strict.
@@ -269,6 +276,8 @@ class PortItem(_Out):
     mac: Mac
     addresses: Addresses
     port_security: PortSecurity
+    offload: Offload
+    underlay_ip: Annotated[str | None, _documented("Tunnel endpoint of its vNIC, where that encapsulates")]
     status: PortStatusItem
 
     @classmethod
@@ -282,6 +291,8 @@ class PortItem(_Out):
             mac=port.mac,
             addresses=[str(address) for address in port.addresses],
             port_security=port.port_security,
+            offload=port.offload,
+            underlay_ip=None if port.underlay_ip is None else str(port.underlay_ip),
             status=PortStatusItem(
                 state=status.state,
                 hypervisor=status.hypervisor,
@@ -302,6 +313,81 @@ class PortCountersItem(_Out):
     rx_dropped: int
     tx_dropped: int
     spoofed_packets: Annotated[int, _documented("Dropped by port security")]
+
+
+class AgentItem(_Out):
+    """The agent of a port's vNIC."""
+
+    port: Annotated[str, _documented("TENANT/NETWORK/PORT")]
+    hypervisor: str | None
+    underlay_ip: str
+    state: Annotated[
+        Literal["unbound", "absent", "connecting", "connected"],
+        _documented("unbound: its port is not plugged in; absent: it does not answer; connected: it is programmed"),
+    ]
+    capabilities: list[str]
+    encapsulations: list[str]
+    entries_desired: int
+    entries_present: int
+    realized: Annotated[bool, _documented("Its table and its device are as they should be, but for what it refused")]
+    underlay_mtu: Annotated[int | None, _documented("Bytes of IP that the vNIC's link should carry")]
+    refused: Annotated[list[str], _documented("Why it refuses entries or settings, as OpenFlow's error codes")]
+    dropped: Annotated[dict[str, int], _documented("Control frames of it without effect, by reason")]
+
+    @classmethod
+    def of(cls, name: str, port: Port, hypervisor: str | None, status: AgentStatus | None) -> "AgentItem":
+        """Make it from the model's values.  name: of the port."""
+        return cls(
+            port=name,
+            hypervisor=hypervisor,
+            underlay_ip=str(port.underlay_ip),
+            state="unbound" if status is None else status.state,
+            capabilities=list(status.capabilities) if status else [],
+            encapsulations=list(status.encapsulations) if status else [],
+            entries_desired=status.n_desired if status else 0,
+            entries_present=status.n_present if status else 0,
+            realized=status.realized if status else False,
+            underlay_mtu=status.underlay_mtu if status else None,
+            refused=list(status.refused) if status else [],
+            dropped=dict(status.dropped) if status else {},
+        )
+
+
+class AgentEntryItem(_Out):
+    """An entry of a vNIC's table.  match, actions: in the manner of ovs-ofctl."""
+
+    state: Annotated[Literal["present", "missing", "foreign"], _documented("missing: not there; foreign: not of the controller")]
+    priority: int
+    match: str
+    actions: str
+    packets: int
+    bytes: int
+    age_s: float
+
+    @classmethod
+    def of(cls, entry: AgentEntry) -> "AgentEntryItem":
+        """Make it from the model's value."""
+        return cls(
+            state=entry.state,
+            priority=entry.priority,
+            match=entry.match,
+            actions=entry.actions,
+            packets=entry.n_packets,
+            bytes=entry.n_bytes,
+            age_s=entry.age_s,
+        )
+
+
+class AgentList(_Out):
+    """Agents, sorted by port."""
+
+    items: list[AgentItem]
+
+
+class AgentTable(_Out):
+    """What a vNIC's table has, and what it lacks."""
+
+    items: list[AgentEntryItem]
 
 
 class HypervisorStatusItem(_Out):
@@ -352,11 +438,16 @@ class SettingsItem(_Out):
 
     encapsulation_order: EncapsulationOrder
     sclp_payload: SclpPayload
+    agent_pools: AgentPools
 
     @classmethod
     def of(cls, settings: Settings) -> "SettingsItem":
         """Make it from the model's value."""
-        return cls(encapsulation_order=list(settings.encapsulation_order), sclp_payload=settings.sclp_payload)
+        return cls(
+            encapsulation_order=list(settings.encapsulation_order),
+            sclp_payload=settings.sclp_payload,
+            agent_pools=[str(pool) for pool in settings.agent_pools],
+        )
 
 
 class TenantList(_Out):

@@ -6,6 +6,7 @@ import typer
 
 from nvo3.cli import common
 from nvo3.cli.common import Api, Output, OutputAs, Timeout, Wait
+from nvo3.model.logical import OFFLOADS
 
 app = common.new_group("Ports, where guests are attached to networks.")
 
@@ -17,6 +18,14 @@ NoAddress = Annotated[bool, typer.Option("--no-address", help="Have no addresses
 PortSecurity = Annotated[
     bool | None,
     typer.Option("--port-security/--no-port-security", help="Whether only the port's own addresses may be sent from."),
+]
+Offload = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(OFFLOADS),
+        help="cvsw: an agent in the guest's vNIC encapsulates, programmed by the controller.",
+        autocompletion=lambda: list(OFFLOADS),
+    ),
 ]
 
 
@@ -42,8 +51,13 @@ def _row(item: dict[str, Any]) -> dict[str, Any]:
 
 def _fields(item: dict[str, Any]) -> dict[str, Any]:
     status = item["status"]
-    more = {"INTERFACE": status["interface"], "OFPORT": status["ofport"], "PORT SECURITY": item["port_security"]}
-    return {**_row(item), **more}
+    return _row(item) | {
+        "INTERFACE": status["interface"],
+        "OFPORT": status["ofport"],
+        "PORT SECURITY": item["port_security"],
+        "OFFLOAD": item["offload"],
+        "UNDERLAY IP": item["underlay_ip"],
+    }
 
 
 @app.command("list")
@@ -82,6 +96,7 @@ def create(
     address: Address = None,
     no_address: NoAddress = False,
     port_security: PortSecurity = None,
+    offload: Offload = None,
     wait: Wait = False,
     timeout: Timeout = common.TIMEOUT_DEFAULT_S,
     api: Api = common.API_DEFAULT,
@@ -99,6 +114,7 @@ def create(
         mac=mac,
         addresses=common.values(address, no_address, "address"),
         port_security=port_security,
+        offload=offload,
     )
     with common.connected(api) as client:
         item = client.post(_path(port).rpartition("/")[0], body, **common.query(wait, timeout))
@@ -113,6 +129,7 @@ def set_port(
     address: Address = None,
     no_address: NoAddress = False,
     port_security: PortSecurity = None,
+    offload: Offload = None,
     wait: Wait = False,
     timeout: Timeout = common.TIMEOUT_DEFAULT_S,
     api: Api = common.API_DEFAULT,
@@ -120,7 +137,7 @@ def set_port(
 ) -> None:
     """Change a port.  --address names all addresses that it is to have."""
     addresses = common.values(address, no_address, "address")
-    body = common.given(name=name, mac=mac, addresses=addresses, port_security=port_security)
+    body = common.given(name=name, mac=mac, addresses=addresses, port_security=port_security, offload=offload)
     with common.connected(api) as client:
         item = client.patch(_path(port), body, **common.query(wait, timeout))
     common.show_item(item, _fields(item), output)

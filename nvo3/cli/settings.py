@@ -12,7 +12,7 @@ app = common.new_group("System-wide settings.")
 
 
 def _row(item: dict[str, Any]) -> dict[str, Any]:
-    return {"ENCAPSULATION ORDER": item["encapsulation_order"], "SCLP PAYLOAD": item["sclp_payload"]}
+    return {"ENCAPSULATION ORDER": item["encapsulation_order"], "SCLP PAYLOAD": item["sclp_payload"], "AGENT POOLS": item["agent_pools"]}
 
 
 @app.command()
@@ -33,6 +33,11 @@ def set_settings(
         str | None,
         typer.Option(metavar="|".join(SCLP_PAYLOADS), help="What SCLP carries.", autocompletion=lambda: list(SCLP_PAYLOADS)),
     ] = None,
+    agent_pool: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PREFIX", help="A prefix of the underlay that tunnel endpoints of vNICs come from.  Can be repeated."),
+    ] = None,
+    no_agent_pool: Annotated[bool, typer.Option("--no-agent-pool", help="Have none.")] = False,
     wait: Wait = False,
     timeout: Timeout = common.TIMEOUT_DEFAULT_S,
     api: Api = common.API_DEFAULT,
@@ -44,6 +49,7 @@ def set_settings(
     """
     order = None if encapsulation_order is None else [name for name in encapsulation_order.split(",") if name]
     with common.connected(api) as client:
-        body = common.given(encapsulation_order=order, sclp_payload=sclp_payload)
+        pools = common.values(agent_pool, no_agent_pool, "agent-pool")
+        body = common.given(encapsulation_order=order, sclp_payload=sclp_payload, agent_pools=pools)
         item = client.patch("/v1/settings", body, **common.query(wait, timeout))
     common.show_item(item, _row(item), output)

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 
 from nvo3.model.errors import ConfigError
 from nvo3.model.ids import VNI_MAX, VNI_MIN, Vni
-from nvo3.model.logical import AUTO, MTU_MAX, MTU_MIN, NONE, SCLP_PAYLOADS, IPAddress, IPNetwork
+from nvo3.model.logical import AUTO, MTU_MAX, MTU_MIN, NONE, OFFLOADS, SCLP_PAYLOADS, IPAddress, IPNetwork
 from nvo3.model.physical import ENCAPSULATIONS, UNDERLAY_MTU_MAX
 
 POOLS_MAX = 16  # of a network
@@ -72,6 +72,25 @@ def check_sclp_payload(name: str, path: str) -> str:
     if name not in SCLP_PAYLOADS:
         raise ConfigError(path, f"{name!r} is not one of {', '.join(SCLP_PAYLOADS)}", name, ", ".join(SCLP_PAYLOADS))
     return name
+
+
+def check_offload(name: str, encapsulation: str, path: str) -> str:
+    """Check what a guest's vNIC does itself, in a network with this encapsulation."""
+    if name not in OFFLOADS:
+        raise ConfigError(path, f"{name!r} is not one of {', '.join(OFFLOADS)}", name, ", ".join(OFFLOADS))
+    if name != NONE and encapsulation == NONE:
+        raise ConfigError(path, f"{name} needs a network that is encapsulated; the network's encapsulation is {NONE}", name, NONE)
+    return name
+
+
+def check_agent_pools(texts: Sequence[str], path: str) -> tuple[IPv4Network, ...]:
+    """Check the prefixes that tunnel endpoints of vNICs come from: those of a network, of IPv4 only."""
+    pools = []
+    for index, pool in enumerate(check_pools(texts, path)):
+        if not isinstance(pool, IPv4Network):
+            raise ConfigError(f"{path}[{index}]", f"{pool} is not of IPv4, as the underlay is", str(pool), "IPv4")
+        pools.append(pool)
+    return tuple(pools)
 
 
 def check_mtu(mtu: int, encapsulation: str, path: str) -> int:

@@ -65,5 +65,14 @@ class FlowsRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class VnicReported:
+    """The agent of a port's vNIC: encapsulations that it has, None while it is not there; it has all rules up to and including `epoch`."""
+
+    port: UUID
+    encapsulations: frozenset[str] | None
+    epoch: int = -1
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed; the shell sends it a few times a second."""

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from typing import Any
 from uuid import UUID
 
-from nvo3.model.logical import NONE, Network, Port, Settings, Tenant
+from nvo3.model.logical import CVSW, NONE, Network, Port, Settings, Tenant
 from nvo3.model.physical import ENCAPSULATIONS, Hypervisor, HypervisorView, Vport
 
 _NO_VIEW = HypervisorView(None, (), None, ())
@@ -34,6 +34,14 @@ class Binding:
     vport: Vport
 
 
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """What a vNIC's agent can do now.  encapsulations: it has.  accepts: hypervisors and ports whose tunnels it takes frames from."""
+
+    encapsulations: frozenset[str]
+    accepts: frozenset[UUID] = frozenset()
+
+
 class Inventory:
     """Dictionaries are read by other modules and written by this one only."""
 
@@ -52,6 +60,8 @@ class Inventory:
         self._networks_of: dict[UUID, set[UUID]] = {}  # hypervisor -> networks that it hosts
         self._ports_of: dict[UUID, set[UUID]] = {}
         self._vteps: dict[IPv4Address, list[UUID]] = {}
+        self._offloaded: dict[UUID, set[UUID]] = {}  # network -> ports whose vNICs encapsulate, bound or not
+        self._agents: dict[UUID, Agent] = {}  # by port
         self._flat: set[UUID] = set()
         # What others computed from this inventory as it is; empty after every change.
         self.memo: dict[Hashable, Any] = {}
@@ -73,6 +83,28 @@ class Inventory:
     def binding(self, port: UUID) -> Binding | None:
         """Return where a port is bound."""
         return self._bound_to.get(port)
+
+    def vnics_of(self, network: UUID) -> Iterator[UUID]:
+        """Yield the ports of a network whose vNICs encapsulate: bound where a patch leads to the underlay."""
+        for port in self._offloaded.get(network, ()):
+            if self.patch_of(port) is not None:
+                yield port
+
+    @property
+    def any_offloaded(self) -> bool:
+        """Tell whether any port's vNIC is to encapsulate."""
+        return any(self._offloaded.values())
+
+    def patch_of(self, port: UUID) -> int | None:
+        """Return the OpenFlow port through which a port's vNIC reaches the underlay; None if the vNIC does not encapsulate, or cannot."""
+        binding = self._bound_to.get(port)
+        if binding is None or self.ports[port].offload != CVSW:
+            return None
+        return self.hosts[binding.hypervisor].view.patch_ofport
+
+    def agent(self, port: UUID) -> Agent | None:
+        """Return what the agent of a port's vNIC can do, None while it does nothing."""
+        return self._agents.get(port)
 
     def claims(self, port: UUID) -> dict[UUID, Vport]:
         """Return every hypervisor that has an interface for the port, oldest claim first."""
@@ -124,6 +156,21 @@ class Inventory:
         self.memo.clear()
         self.ports[port.uuid] = port
         self._ports_of.setdefault(port.network, set()).add(port.uuid)
+        self._put_offloaded(port, port.offload == CVSW)
+
+    def _put_offloaded(self, port: Port, offloaded: bool) -> None:
+        there = self._offloaded.setdefault(port.network, set())
+        (there.add if offloaded else there.discard)(port.uuid)
+        if not there:
+            del self._offloaded[port.network]
+
+    def set_agent(self, port: UUID, agent: Agent | None) -> None:
+        """Take what the agent of a port's vNIC can do now."""
+        self.memo.clear()
+        if agent is not None:
+            self._agents[port] = agent
+        else:
+            self._agents.pop(port, None)
 
     def remove_port(self, port: UUID) -> None:
         """Remove a port that is not bound any more."""
@@ -131,6 +178,8 @@ class Inventory:
         row = self.ports.pop(port, None)
         if row is not None:
             self._ports_of.get(row.network, set()).discard(port)
+            self._put_offloaded(row, False)
+            self._agents.pop(port, None)
 
     def put_hypervisor(self, row: Hypervisor) -> None:
         """Add or replace a hypervisor."""

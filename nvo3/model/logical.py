@@ -12,6 +12,9 @@ IPNetwork = IPv4Network | IPv6Network
 AUTO = "auto"  # encapsulation chosen for each pair of hypervisors
 NONE = "none"  # flat: br-int joined to br-phy without a tunnel
 
+CVSW = "cvsw"  # the guest's vNIC encapsulates, programmed by the controller
+OFFLOADS = (NONE, CVSW)  # what of the tunnels a port's guest does itself
+
 SCLP_PAYLOADS = ("vxlan", "geneve")  # what SCLP may carry; the first unless the settings say otherwise
 
 MTU_MIN = 1280  # IPv6 needs it of every link (RFC 8200 section 5)
@@ -50,6 +53,7 @@ class Port:
     """A guest's attachment.  Bound where an OVS Interface carries `external_ids:iface-id=<uuid>`.
 
     network: owner.  name, mac and each of addresses: unique in the network.  port_security: only these addresses may be sent from.
+    offload: one of OFFLOADS.  underlay_ip: the tunnel endpoint of the guest's vNIC, unique in the system; with CVSW only.
     """
 
     uuid: UUID
@@ -58,6 +62,15 @@ class Port:
     mac: Mac
     addresses: tuple[IPAddress, ...] = ()
     port_security: bool = True
+    offload: str = NONE
+    underlay_ip: IPv4Address | None = None
+
+    @property
+    def underlay_mac(self) -> Mac:
+        """The vNIC's MAC address in the underlay, where the guest's own need not be unique: 06:6e and the tunnel endpoint's address."""
+        if self.underlay_ip is None:
+            raise ValueError(f"port {self.name} has no tunnel endpoint")
+        return Mac((b"\x06\x6e" + self.underlay_ip.packed).hex(":"))
 
     @property
     def link_local(self) -> IPv6Address:
@@ -69,7 +82,12 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """System-wide choices.  encapsulation_order: what AUTO prefers, best first.  sclp_payload: one of SCLP_PAYLOADS."""
+    """System-wide choices.
+
+    encapsulation_order: what AUTO prefers, best first.  sclp_payload: one of SCLP_PAYLOADS.  agent_pools: prefixes of the underlay that
+    the tunnel endpoints of guests' vNICs come from, disjoint.
+    """
 
     encapsulation_order: tuple[str, ...]
     sclp_payload: str = SCLP_PAYLOADS[0]
+    agent_pools: tuple[IPv4Network, ...] = ()

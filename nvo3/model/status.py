@@ -1,11 +1,13 @@
 """How much of the desired state is in force, for the API."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Literal
 
 HypervisorState = Literal["connecting", "configuring", "connected", "error"]
 PortState = Literal["unbound", "pending", "up"]
+AgentState = Literal["absent", "connecting", "connected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,45 @@ class NetworkStatus:
     hypervisors: tuple[str, ...]
     encapsulations: tuple[tuple[str, str, str | None], ...]
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """The agent of a vNIC.  absent: it does not answer; connecting: its table is not known yet; connected: it is programmed.
+
+    n_desired: entries that its table should have.  n_present: that it is known to have.  realized: table and device are as desired, but
+    for what it refused; refused: why.  underlay_mtu: bytes of IP that its link should carry.  dropped: its frames without effect, by
+    reason.
+    """
+
+    state: AgentState
+    capabilities: tuple[str, ...]
+    encapsulations: tuple[str, ...]
+    n_desired: int
+    n_present: int
+    realized: bool
+    underlay_mtu: int
+    refused: tuple[str, ...] = ()
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+AgentEntryState = Literal["present", "missing", "foreign"]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEntry:
+    """An entry of a vNIC's table.
+
+    missing: desired, but not there; foreign: there, but not desired.  match and actions: as text.  age_s: how long it has been there.
+    """
+
+    state: AgentEntryState
+    priority: int
+    match: str
+    actions: str
+    n_packets: int = 0
+    n_bytes: int = 0
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any
 
 import ovs.db.idl
 
-from nvo3.model.ids import Dpid
+from nvo3.model.errors import ConfigError
+from nvo3.model.ids import Dpid, Mac, parse_mac
 from nvo3.model.physical import ENCAPSULATIONS, PATCH_OFPORT, UNDERLAY_MTU_MAX, UNDERLAY_MTU_MIN, Encapsulation
 
 BRIDGE = "br-int"
@@ -205,11 +206,26 @@ def tunnel_ofport(bridge: Any, encapsulation: Encapsulation) -> int | None:
     return ofport_of(bridge, encapsulation.port)
 
 
-def underlay_mtu(root: Any) -> int | None:
-    """Return the MTU of br-phy, in bytes of IP, None where it is not known."""
+def _underlay(root: Any) -> Any | None:
+    """Return the interface of br-phy itself."""
     bridge = find(root.bridges, UNDERLAY)
     port = find(bridge.ports, UNDERLAY) if bridge is not None else None
-    mtu = port.interfaces[0].mtu if port is not None and port.interfaces else []
+    return port.interfaces[0] if port is not None and port.interfaces else None
+
+
+def underlay_mac(root: Any) -> Mac | None:
+    """Return the MAC address of br-phy, None where it is not known."""
+    interface = _underlay(root)
+    try:
+        return parse_mac(interface.mac_in_use[0], "mac_in_use") if interface is not None and interface.mac_in_use else None
+    except ConfigError:
+        return None
+
+
+def underlay_mtu(root: Any) -> int | None:
+    """Return the MTU of br-phy, in bytes of IP, None where it is not known."""
+    interface = _underlay(root)
+    mtu = interface.mtu if interface is not None else []
     return mtu[0] if mtu and UNDERLAY_MTU_MIN <= mtu[0] <= UNDERLAY_MTU_MAX else None
 
 

@@ -7,13 +7,14 @@ objects) or Unavailable; nothing half-done stays.  None for a keyword means: not
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from ipaddress import IPv4Address
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 
 from nvo3.model import check, ids
 from nvo3.model.errors import ConfigError, Conflict
 from nvo3.model.ids import Mac, Vni
-from nvo3.model.logical import AUTO, MTU_DEFAULT, NONE, IPAddress, Network, Port, Settings, Tenant
+from nvo3.model.logical import AUTO, CVSW, MTU_DEFAULT, NONE, IPAddress, Network, Port, Settings, Tenant
 from nvo3.model.physical import Hypervisor
 from nvo3.ovsdb.northbound import Change, Northbound
 from nvo3.ovsdb.view import View
@@ -168,6 +169,7 @@ def set_network(
         _check_network(view, after, tenant)
         if after.encapsulation == NONE != before.encapsulation:
             _require_flat(change, after)
+            _require_no_offload(change, after)
         columns = _difference(before, after, "name", "vni", "encapsulation", "mtu")
         if after.pools != before.pools:
             columns["pools"] = [str(pool) for pool in after.pools]
@@ -223,6 +225,14 @@ def _require_flat(change: Change, network: Network) -> None:
     change.require("Network", [["encapsulation", "==", NONE]], "_uuid", [["uuid", str(network.uuid)]])
 
 
+def _require_no_offload(change: Change, network: Network) -> None:
+    """Check that no port of a network encapsulates itself, now and when the transaction commits."""
+    users = [change.view.path(port) for port in change.view.ports_of(network.uuid) if port.offload != NONE]
+    if users:
+        raise Conflict(f"port {users[0]} has offload {CVSW}, which needs encapsulation", "encapsulation", NONE)
+    change.require("Port", [["network", "==", ["uuid", str(network.uuid)]], ["offload", "==", CVSW]], "_uuid", [])
+
+
 def _check_ports_fit(change: Change, network: Network) -> None:
     """Check that the ports' addresses are within the network's pools, now and when the transaction commits."""
     for port in change.view.ports_of(network.uuid):
@@ -251,11 +261,12 @@ def create_port(
     mac: str | None = None,
     addresses: Sequence[str] | None = None,
     port_security: bool = True,
+    offload: str = NONE,
 ) -> Port:
     """Create a port.
 
     mac: a random one, locally administered, where it is not given.  addresses: where they are not given, the lowest
-    free one of each family that the network has pools of.
+    free one of each family that the network has pools of.  offload: with CVSW it gets a tunnel endpoint of the settings' agent_pools.
     """
     uuid = uuid4()
 
@@ -271,10 +282,14 @@ def create_port(
             mac=_random_mac(view, owner.uuid) if mac is None else ids.parse_mac(mac, "mac"),
             addresses=_check_or_allocate(change, owner, addresses),
             port_security=port_security,
+            offload=_check_offload(change, owner, offload),
         )
         _check_port(view, port, f"{tenant}/{network}")
         rows = _write_addresses(change, port)
         columns = {column: getattr(port, column) for column in ("network", "name", "mac", "port_security")}
+        if port.offload == CVSW:
+            port = replace(port, underlay_ip=_allocate_endpoint(change))
+            columns |= _write_offload(change, port)
         change.insert("Port", uuid, **columns, addresses=rows)
         return port
 
@@ -291,6 +306,7 @@ def set_port(
     mac: str | None = None,
     addresses: Sequence[str] | None = None,
     port_security: bool | None = None,
+    offload: str | None = None,
 ) -> Port:
     """Change a port.  addresses: all that it is to have."""
     target = _port(tenant, network, port)
@@ -305,9 +321,13 @@ def set_port(
             mac=before.mac if mac is None else ids.parse_mac(mac, "mac"),
             addresses=before.addresses if addresses is None else _check_or_allocate(change, owner, addresses),
             port_security=_or(port_security, before.port_security),
+            offload=before.offload if offload is None else _check_offload(change, owner, offload),
         )
         _check_port(view, after, f"{tenant}/{network}")
         columns = _difference(before, after, "name", "mac", "port_security")
+        if after.offload != before.offload:
+            after = replace(after, underlay_ip=_allocate_endpoint(change) if after.offload == CVSW else None)
+            columns |= _write_offload(change, after)
         if after.addresses != before.addresses:
             columns["addresses"] = _write_addresses(change, after)
         change.update("Port", after.uuid, **columns)
@@ -383,6 +403,42 @@ def _write_addresses(change: Change, port: Port) -> list[UUID]:
     return uuids
 
 
+def _check_offload(change: Change, network: Network, offload: str) -> str:
+    """Return what a port offloads, in a network whose encapsulation still allows it when it commits."""
+    check.check_offload(offload, network.encapsulation, "offload")
+    if offload != NONE:
+        where = [["_uuid", "==", ["uuid", str(network.uuid)]]]
+        change.require("Network", where, "encapsulation", [network.encapsulation])
+    return offload
+
+
+def _allocate_endpoint(change: Change) -> IPv4Address:
+    """Return an address of the underlay that no vNIC and no hypervisor has."""
+    view = change.view
+    pools = view.settings.agent_pools
+    if not pools:
+        raise Conflict(
+            "the settings have no agent_pools, from which its tunnel endpoint would come; see `nvo3 settings set`", "offload", CVSW
+        )
+    vteps = {int(h.seen.vtep_ip) for h in view.hypervisors.values() if h.seen is not None and h.seen.vtep_ip is not None}
+    for pool in pools:
+        first, last = int(pool.network_address) + 1, int(pool.broadcast_address) - 1
+        while (number := view.endpoints.space.lowest(first, last)) is not None:
+            change.claim_endpoint(number)
+            if number not in vteps:
+                return IPv4Address(number)
+    raise Conflict(f"no address of agent_pools {', '.join(map(str, pools))} is free", "offload", CVSW)
+
+
+def _write_offload(change: Change, port: Port) -> dict[str, Any]:
+    """Return the columns for what a port offloads; insert its endpoint.  The database deletes one that no port has any more."""
+    if port.underlay_ip is None:
+        return {"offload": [port.offload], "underlay_address": []}
+    uuid = uuid4()
+    change.insert("Underlay_Address", uuid, ip=str(port.underlay_ip))
+    return {"offload": [port.offload], "underlay_address": [uuid]}
+
+
 def _random_mac(view: View, network: UUID) -> Mac:
     """Return a MAC address that is free in a network: unicast, locally administered (IEEE 802-2014, 8.4)."""
     while True:
@@ -452,10 +508,17 @@ def _check_hypervisor(view: View, hypervisor: Hypervisor) -> None:
 # Settings.
 
 
-def set_settings(northbound: Northbound, *, encapsulation_order: Sequence[str] | None = None, sclp_payload: str | None = None) -> Settings:
+def set_settings(
+    northbound: Northbound,
+    *,
+    encapsulation_order: Sequence[str] | None = None,
+    sclp_payload: str | None = None,
+    agent_pools: Sequence[str] | None = None,
+) -> Settings:
     """Change the settings, those that are given.
 
     encapsulation_order: what AUTO prefers, best first; what is not named is not chosen.  sclp_payload: what SCLP carries.
+    agent_pools: where tunnel endpoints of vNICs come from; those that are given out stay.
     """
 
     def compose(change: Change) -> Settings:
@@ -466,6 +529,9 @@ def set_settings(northbound: Northbound, *, encapsulation_order: Sequence[str] |
         if sclp_payload is not None:
             payload = check.check_sclp_payload(sclp_payload, "sclp_payload")
             settings, columns["sclp_payload"] = replace(settings, sclp_payload=payload), [payload]
+        if agent_pools is not None:
+            pools = check.check_agent_pools(agent_pools, "agent_pools")
+            settings, columns["agent_pools"] = replace(settings, agent_pools=pools), [str(pool) for pool in pools]
         row = change.view.settings_row
         if not columns:
             return settings

@@ -217,7 +217,14 @@ class HypervisorLink:
             ofport = bridge.tunnel_ofport(br_int, encapsulation)
             if ofport is not None:
                 tunnels.append((encapsulation.name, ofport))
-        view = HypervisorView(vtep_ip, tuple(tunnels), bridge.patch_ofport(br_int), self._vports(br_int), bridge.underlay_mtu(root))
+        view = HypervisorView(
+            vtep_ip,
+            tuple(tunnels),
+            bridge.patch_ofport(br_int),
+            self._vports(br_int),
+            bridge.underlay_mtu(root),
+            bridge.underlay_mac(root),
+        )
         return view, problem or _interface_error(br_int)
 
     def _vports(self, br_int: Any) -> tuple[Vport, ...]:

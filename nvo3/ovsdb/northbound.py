@@ -133,6 +133,10 @@ class Change:
         """Keep other transactions of this process from choosing an address while this one is under way."""
         self._claim(self.view.relations.space(network), address)
 
+    def claim_endpoint(self, number: int) -> None:
+        """Keep other transactions of this process from choosing a tunnel endpoint while this one is under way."""
+        self._claim(self.view.endpoints.space, number)
+
     def _claim(self, space: NumberSpace | AddressSpace, value: Any) -> None:
         space.claim(value)
         self._claims.append(lambda: space.release(value))

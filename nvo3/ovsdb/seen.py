@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from nvo3.model.errors import ConfigError
+from nvo3.model.ids import parse_mac
 from nvo3.model.physical import ENCAPSULATIONS, HypervisorView, Vport
 
 
@@ -17,12 +18,13 @@ def parse(row: Any) -> HypervisorView:
     try:
         vtep_ip = IPv4Address(row.vtep_ip[0]) if row.vtep_ip else None
         vports = [_vport(port, text) for port, text in row.vports.items()]
+        underlay_mac = parse_mac(row.underlay_mac[0], "underlay_mac") if row.underlay_mac else None
     except ValueError as error:
         raise ConfigError("seen", str(error)) from None
     tunnels = tuple((name, row.tunnels[name]) for name in ENCAPSULATIONS if name in row.tunnels)
     patch = row.patch_ofport[0] if row.patch_ofport else None
     underlay_mtu = row.underlay_mtu[0] if row.underlay_mtu else None
-    return HypervisorView(vtep_ip, tunnels, patch, tuple(sorted(vports, key=lambda v: v.ofport)), underlay_mtu)
+    return HypervisorView(vtep_ip, tunnels, patch, tuple(sorted(vports, key=lambda v: v.ofport)), underlay_mtu, underlay_mac)
 
 
 def _vport(port: UUID, text: str) -> Vport:
@@ -44,6 +46,7 @@ def remember(hypervisor: UUID, view: HypervisorView) -> Callable[[Any], None]:
             tunnels=dict(view.tunnels),
             patch_ofport=[view.patch_ofport] if view.patch_ofport is not None else [],
             underlay_mtu=[view.underlay_mtu] if view.underlay_mtu is not None else [],
+            underlay_mac=[view.underlay_mac] if view.underlay_mac is not None else [],
             vports={v.port: f"{v.ofport} {v.interface}" for v in view.vports},
         )
 

@@ -7,7 +7,7 @@ is logged once and left out, and with it what depends on it; it appears when it 
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from nvo3.ovsdb.allocation import AddressSpace, NumberSpace
 
 LOG = logging.getLogger(__name__)
 
-TABLES = ("Settings", "Tenant", "Network", "Port", "Address", "Hypervisor")
+TABLES = ("Settings", "Tenant", "Network", "Port", "Address", "Underlay_Address", "Hypervisor")
 DEFAULT_SETTINGS = Settings(tuple(ENCAPSULATIONS))
 
 _T = TypeVar("_T", bound=Tenant | Network | Port | Hypervisor)
@@ -49,9 +49,11 @@ class View:
         self.port_names: dict[tuple[UUID, str], UUID] = {}
         self.port_macs: dict[tuple[UUID, str], UUID] = {}
         self.port_addresses: dict[tuple[UUID, IPAddress], UUID] = {}
+        self.underlay_ips: dict[IPv4Address, UUID] = {}  # endpoints of vNICs -> port
         self.hypervisor_names: dict[str, UUID] = {}
         self.hypervisor_remotes: dict[str, UUID] = {}
         self.vnis = NumberSpace()
+        self.endpoints = Endpoints(tables)
         self.relations = _Relations(tables)
         self._complaints: dict[UUID, str] = {}
         self._started = False
@@ -111,6 +113,7 @@ class View:
         """Take over rows that were inserted, changed or deleted, by table; return the difference in model values."""
         touched = {table: set(dirty.get(table, ())) for table in TABLES}
         self.relations.update(touched, self.vnis)
+        self.endpoints.update(touched["Underlay_Address"])
         changes = _Changes()
         if touched["Settings"] or not self._started:
             self._update_settings(changes)
@@ -120,7 +123,7 @@ class View:
         networks_before = {uuid: self.networks.get(uuid) for uuid in touched["Network"]}
         self._update(changes, "network", self.networks, touched["Network"], self._network)
         for uuid, before in networks_before.items():
-            if _pools(before) != _pools(self.networks.get(uuid)):
+            if _rules(before) != _rules(self.networks.get(uuid)):
                 touched["Port"] |= self.relations.ports_of(uuid)
         self._update(changes, "port", self.ports, touched["Port"], self._port)
         self._update(changes, "hypervisor", self.hypervisors, touched["Hypervisor"], self._hypervisor)
@@ -135,7 +138,8 @@ class View:
             "Port": self.ports,
             "Hypervisor": self.hypervisors,
         }
-        return {table: set(self._tables[table].rows) | set(known.get(table, ())) | self.relations.known(table) for table in TABLES}
+        remembered = {table: self.relations.known(table) for table in TABLES} | {"Underlay_Address": self.endpoints.known()}
+        return {table: set(self._tables[table].rows) | set(known.get(table, ())) | remembered[table] for table in TABLES}
 
     def _update_settings(self, changes: "_Changes") -> None:
         rows = self._tables["Settings"].rows
@@ -144,10 +148,23 @@ class View:
             row = rows[uuid]
             names = [name for name in row.encapsulation_order.split(",") if name in ENCAPSULATIONS]
             order = tuple(dict.fromkeys(names)) or DEFAULT_SETTINGS.encapsulation_order
-            settings = Settings(order, row.sclp_payload[0] if row.sclp_payload else DEFAULT_SETTINGS.sclp_payload)
+            payload = row.sclp_payload[0] if row.sclp_payload else DEFAULT_SETTINGS.sclp_payload
+            settings = Settings(order, payload, self._agent_pools(uuid, row))
         if settings != self.settings or not self._started:
             self.settings = settings
             changes.upserted.append(settings)
+
+    def _agent_pools(self, uuid: UUID, row: Any) -> tuple[IPv4Network, ...]:
+        try:
+            pools = check.check_agent_pools(row.agent_pools, "agent_pools")
+            _check_canonical(row.agent_pools, pools, "agent_pools")
+        except ConfigError as error:
+            if self._complaints.get(uuid) != str(error):
+                self._complaints[uuid] = str(error)
+                LOG.warning("NB database: agent_pools of the settings are left out: %s", error)
+            return ()
+        self._complaints.pop(uuid, None)
+        return pools
 
     def _update(self, changes: "_Changes", kind: Kind, items: dict[UUID, _T], uuids: set[UUID], make: Callable[[Any], _T]) -> None:
         """Bring `items` up to date for some rows.  `make` raises ConfigError or _Hidden for a row to be left out."""
@@ -214,7 +231,21 @@ class View:
         texts = self.relations.addresses_of(row.uuid, "addresses")
         addresses = check.check_addresses(texts, network.pools, "addresses")
         _check_canonical(texts, addresses, "addresses")
-        return Port(row.uuid, uuid, name, mac, addresses, row.port_security)
+        offload = check.check_offload(row.offload[0] if row.offload else NONE, network.encapsulation, "offload")
+        underlay_ip = self._underlay_ip(row) if offload != NONE else None
+        return Port(row.uuid, uuid, name, mac, addresses, row.port_security, offload, underlay_ip)
+
+    def _underlay_ip(self, row: Any) -> IPv4Address:
+        if not row.underlay_address:
+            raise ConfigError("underlay_address", f"is not there; a port with offload {row.offload[0]} has one")
+        text = row.underlay_address[0].ip
+        try:
+            address = IPv4Address(text)
+        except ValueError:
+            raise ConfigError("underlay_address", f"{text!r} is not an IPv4 address", text) from None
+        if self.underlay_ips.get(address, row.uuid) != row.uuid:
+            raise ConfigError("underlay_address", f"{text} is another port's, too", text)
+        return address
 
     def _hypervisor(self, row: Any) -> Hypervisor:
         name, remote = ids.check_name(row.name, "name"), check.check_remote(row.remote, "remote")
@@ -242,6 +273,7 @@ class View:
                     (self.port_names, (item.network, item.name)),
                     (self.port_macs, (item.network, item.mac)),
                     *((self.port_addresses, (item.network, address)) for address in item.addresses),
+                    *([(self.underlay_ips, item.underlay_ip)] if item.underlay_ip is not None else []),
                 ]
             case Hypervisor():
                 return [(self.hypervisor_names, item.name), (self.hypervisor_remotes, item.remote)]
@@ -264,6 +296,38 @@ class _Changes:
 
     def event(self) -> NorthboundChanged:
         return NorthboundChanged(tuple(self.upserted), tuple(reversed(self.deleted)))
+
+
+class Endpoints:
+    """The addresses of the underlay that tunnel endpoints of vNICs occupy, of all rows, valid or not.
+
+    space: which are taken.
+    """
+
+    def __init__(self, tables: Mapping[str, Any]) -> None:
+        self._tables = tables
+        self._numbers: dict[UUID, int] = {}
+        self.space = NumberSpace()
+
+    def known(self) -> set[UUID]:
+        """Return the rows that are remembered here."""
+        return set(self._numbers)
+
+    def update(self, touched: Iterable[UUID]) -> None:
+        """Take over rows."""
+        rows = self._tables["Underlay_Address"].rows
+        for uuid in touched:
+            if (number := self._numbers.pop(uuid, None)) is not None:
+                self.space.free(number)
+        for uuid in touched:
+            row = rows.get(uuid)
+            try:
+                number = int(IPv4Address(row.ip)) if row is not None else None
+            except ValueError:
+                continue  # occupies nothing that could be allocated
+            if number is not None:
+                self._numbers[uuid] = number
+                self.space.take(number)
 
 
 class _Relations:
@@ -440,8 +504,9 @@ def _drop(index: dict[UUID, set[UUID]], key: UUID, uuid: UUID) -> None:
             del index[key]
 
 
-def _pools(network: Network | None) -> object:
-    return None if network is None else network.pools
+def _rules(network: Network | None) -> object:
+    """Return what of a network decides whether its ports are valid."""
+    return None if network is None else (network.pools, network.encapsulation == NONE)
 
 
 def _sorted(items: Mapping[UUID, _T], uuids: Iterable[UUID]) -> list[_T]:

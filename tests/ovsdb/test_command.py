@@ -8,8 +8,8 @@ import pytest
 
 from nvo3.model.errors import ConfigError, Conflict, NotFound, Nvo3Error
 from nvo3.model.logical import Settings
-from nvo3.model.physical import ENCAPSULATIONS
-from nvo3.ovsdb import command
+from nvo3.model.physical import ENCAPSULATIONS, HypervisorView
+from nvo3.ovsdb import command, seen
 
 pytestmark = pytest.mark.ovsdb
 
@@ -140,6 +140,64 @@ def test_settings_with_only_a_payload_leave_the_order_as_it_is_by_default(northb
     assert northbound.view.settings == Settings(tuple(ENCAPSULATIONS), "geneve")
 
 
+@pytest.fixture
+def agents(red: Any) -> Any:
+    """Red's, with room for six endpoints of vNICs."""
+    command.set_settings(red, agent_pools=["192.0.2.128/29"])
+    return red
+
+
+def _offload(northbound: Any, name: str, offload: str) -> tuple[str, str]:
+    port = command.set_port(northbound, "red", "web", name, offload=offload)
+    assert northbound.view.port("red", "web", name) == port
+    return port.offload, str(port.underlay_ip)
+
+
+def test_a_port_that_encapsulates_has_an_endpoint_of_its_own(agents: Any) -> None:
+    assert agents.view.settings.agent_pools == (IPv4Network("192.0.2.128/29"),)
+    assert _offload(agents, "a1", "cvsw") == ("cvsw", "192.0.2.129")
+    created = command.create_port(agents, "red", "web", "a3", offload="cvsw")
+    assert (created.underlay_ip, created.underlay_mac) == (IPv4Address("192.0.2.130"), "06:6e:c0:00:02:82")
+    assert _offload(agents, "a1", "cvsw") == ("cvsw", "192.0.2.129")
+    assert _offload(agents, "a1", "none") == ("none", "None")
+    assert _offload(agents, "a2", "cvsw") == ("cvsw", "192.0.2.129")
+    command.delete_port(agents, "red", "web", "a3")
+    assert _offload(agents, "a1", "cvsw") == ("cvsw", "192.0.2.130")
+    command.set_settings(agents, agent_pools=[])
+    assert str(agents.view.port("red", "web", "a1").underlay_ip) == "192.0.2.130"  # what is given out stays
+
+
+def test_endpoints_keep_off_hypervisors_and_run_out(agents: Any) -> None:
+    hypervisor = command.create_hypervisor(agents, "hv1", "tcp:192.0.2.1:6640")
+    agents.transact(seen.remember(hypervisor.uuid, HypervisorView(IPv4Address("192.0.2.129"), (), None, ())))
+    for n in range(130, 135):
+        assert command.create_port(agents, "red", "web", f"e{n}", offload="cvsw").underlay_ip == IPv4Address(f"192.0.2.{n}")
+    message = _refused(Conflict, agents, command.set_port, "red", "web", "a1", offload="cvsw")
+    assert message == "offload: no address of agent_pools 192.0.2.128/29 is free"
+
+
+def test_a_flat_network_has_no_ports_that_encapsulate(agents: Any) -> None:
+    command.set_port(agents, "red", "web", "a1", offload="cvsw")
+    message = _refused(Conflict, agents, command.set_network, "red", "web", encapsulation="none")
+    assert message == "encapsulation: port red/web/a1 has offload cvsw, which needs encapsulation"
+    command.set_port(agents, "red", "web", "a1", offload="none")
+    command.set_network(agents, "red", "web", encapsulation="none")
+    message = _refused(ConfigError, agents, command.set_port, "red", "web", "a1", offload="cvsw")
+    assert message == "offload: cvsw needs a network that is encapsulated; the network's encapsulation is none"
+
+
+def test_rows_that_no_controller_wrote_are_left_out_until_mended(agents: Any) -> None:
+    uuid = command.set_port(agents, "red", "web", "a1", offload="cvsw").uuid
+    other = agents.view.port("red", "web", "a2").uuid
+    row = next(iter(agents._idl.tables["Port"].rows[uuid].underlay_address)).uuid
+    agents.transact(lambda change: change.update("Port", other, offload=["cvsw"], underlay_address=[row]))
+    assert other not in agents.view.ports and uuid in agents.view.ports
+    agents.transact(lambda change: change.update("Port", other, underlay_address=[]))
+    assert other not in agents.view.ports
+    agents.transact(lambda change: change.update("Port", other, offload=["none"]))
+    assert agents.view.ports[other].offload == "none"
+
+
 @pytest.mark.parametrize("encapsulation", ["auto", "none", *ENCAPSULATIONS])
 def test_the_database_takes_every_encapsulation(red: Any, encapsulation: str) -> None:
     command.set_network(red, "red", "web", encapsulation=encapsulation)
@@ -171,6 +229,8 @@ def test_values_out_of_range(red: Any) -> None:
         ("remote: 'x' is not tcp:HOST:PORT", command.create_hypervisor, ("hv1", "x"), {}),
         ("is not one of", command.set_settings, (), {"encapsulation_order": ["x"]}),
         ("sclp_payload: 'gre' is not one of vxlan, geneve", command.set_settings, (), {"sclp_payload": "gre"}),
+        ("agent_pools[0]: fd00::/64 is not of IPv4", command.set_settings, (), {"agent_pools": ["fd00::/64"]}),
+        ("offload: 'x' is not one of none, cvsw", port, ("red", "web", "n"), {"offload": "x"}),
     ):
         assert message in _refused(ConfigError, red, function, *path, **fields)
 
