@@ -24,21 +24,24 @@ from nvo3.model.event import (
     SwitchConnected,
     SwitchDisconnected,
     Tick,
+    VnicReported,
 )
 from nvo3.model.ids import Dpid, dpid_of
 from nvo3.model.inventory import Binding, Inventory
-from nvo3.model.logical import Network, Port, Settings, Tenant
+from nvo3.model.logical import NONE, Network, Port, Settings, Tenant
 from nvo3.model.physical import Hypervisor, HypervisorView
 from nvo3.pipeline import compose
 from nvo3.pipeline.compose import Kind as PartKind
 from nvo3.pipeline.compose import Part
 from nvo3.pipeline.diff import FlowTable
 from nvo3.pipeline.flow import FlowKey, FlowSpec
+from nvo3.pipeline.vnic import VnicRule
+from nvo3.vnics import VnicEffect, Vnics
 
 SETTLE_S = 3.0  # how long after a start a hypervisor has to report
 RETRY_S = 2.0  # how long after a refusal a bridge is read and brought up to date again
 
-Event = NorthboundChanged | HypervisorChanged | SwitchConnected | SwitchDisconnected | FlowsConfirmed | FlowsRefused | Tick
+Event = NorthboundChanged | HypervisorChanged | SwitchConnected | SwitchDisconnected | FlowsConfirmed | FlowsRefused | VnicReported | Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class ChangeFlows:
     epoch: int
 
 
-Effect = ConnectHypervisor | DisconnectHypervisor | ConfigureBridge | RememberView | SyncSwitch | ChangeFlows
+Effect = ConnectHypervisor | DisconnectHypervisor | ConfigureBridge | RememberView | SyncSwitch | ChangeFlows | VnicEffect
 
 
 @dataclass(slots=True)
@@ -104,7 +107,7 @@ class Bridge:
     """
 
     dpid: Dpid
-    table: FlowTable = field(default_factory=FlowTable)
+    table: FlowTable[FlowSpec] = field(default_factory=FlowTable)
     dirty: set[Part] = field(default_factory=set)
     connected: bool = False  # database
     reported: bool = False
@@ -130,6 +133,7 @@ class Controller:
         self._changed_at: dict[UUID, int] = {}  # port -> epoch of the last change that concerns it
         self._dirty: dict[UUID, set[Part]] = {}
         self._effects: list[Effect] = []
+        self.vnics = Vnics(self.inventory, self._mark)
         self._patch_wanted = False
         self._payload_wanted = self.inventory.sclp_payload
         self._settled = False
@@ -141,6 +145,7 @@ class Controller:
             SwitchDisconnected: self._handle_switch_disconnected,
             FlowsConfirmed: self._handle_confirmed,
             FlowsRefused: self._handle_refused,
+            VnicReported: self._handle_vnic,
             Tick: self._handle_tick,
         }
 
@@ -163,6 +168,10 @@ class Controller:
         bridge.synced = True
         bridge.pending = deque([self.epoch])
         return bridge.table, self.epoch
+
+    def desired_rules(self, port: UUID) -> tuple[Iterable[VnicRule], int]:
+        """Return what a vNIC that was started should have now, and the epoch of that."""
+        return self.vnics.desired(port), self.epoch
 
     def knows(self, dpid: Dpid) -> bool:
         """Tell whether a bridge belongs to a registered hypervisor."""
@@ -228,9 +237,9 @@ class Controller:
                 self._upsert_hypervisor(row)
 
     def _upsert_settings(self, row: Settings) -> None:
-        before = self.inventory.encapsulation_order
+        before = self.inventory.encapsulation_order, self.inventory.sclp_payload
         self.inventory.put_settings(row)
-        if row.encapsulation_order != before:
+        if (row.encapsulation_order, row.sclp_payload) != before:
             for network in self.inventory.networks:
                 self._mark_network(network)
 
@@ -277,7 +286,8 @@ class Controller:
         self._effects.append(DisconnectHypervisor(hypervisor))
 
     def _follow_bridge(self) -> None:
-        patch, payload = self.inventory.flat_network is not None, self.inventory.sclp_payload
+        patch = self.inventory.flat_network is not None or self.inventory.any_offloaded
+        payload = self.inventory.sclp_payload
         if (patch, payload) != (self._patch_wanted, self._payload_wanted):
             self._patch_wanted, self._payload_wanted = patch, payload
             self._effects += [ConfigureBridge(hypervisor, patch, payload) for hypervisor in self.bridges]
@@ -308,8 +318,10 @@ class Controller:
         if (before.tunnels, before.patch_ofport) != (view.tunnels, view.patch_ofport):
             self._mark(hypervisor, compose.TUNNELS)
             moved.add(hypervisor)
-        if before.underlay_mtu != view.underlay_mtu:
+        if (before.underlay_mtu, before.underlay_mac) != (view.underlay_mtu, view.underlay_mac):
             moved.add(hypervisor)
+        if before.patch_ofport != view.patch_ofport:
+            self._mark_vnics(hypervisor)
         for other in moved:
             self._mark_paths(other)
         for port in changed:
@@ -363,6 +375,9 @@ class Controller:
         if bridge.retry_at is None:
             bridge.retry_at = now + RETRY_S
 
+    def _handle_vnic(self, event: VnicReported, now: float) -> None:
+        self.vnics.handle_reported(event)
+
     def _handle_tick(self, event: Tick, now: float) -> None:
         for bridge in self.bridges.values():
             if bridge.retry_at is not None and now >= bridge.retry_at:
@@ -384,7 +399,15 @@ class Controller:
     def _mark(self, hypervisor: UUID, *parts: Part) -> None:
         self._dirty.setdefault(hypervisor, set()).update(parts)
 
+    def _mark_vnics(self, hypervisor: UUID) -> None:
+        """The patch to the underlay has come or gone."""
+        for network in self.inventory.networks_of(hypervisor):
+            for port in self.inventory.hosting(network)[hypervisor]:
+                if self.inventory.ports[port].offload != NONE:
+                    self._mark_port(self.inventory.ports[port])
+
     def _mark_network(self, network: UUID) -> None:
+        self.vnics.mark_network(network)
         for hypervisor in self.inventory.hosting(network):
             self._mark_membership(hypervisor, network)
 
@@ -405,18 +428,21 @@ class Controller:
         return {Part(kind, network, port) for kind in kinds}
 
     def _mark_port(self, port: Port) -> None:
+        self.vnics.mark_port(port.network, port.uuid)
         for hypervisor in self.inventory.hosting(port.network):
             self._mark(hypervisor, *self._parts_of_port(port.network, port.uuid))
 
     def _mark_moved(self, port: Port, before: Binding | None, after: Binding | None) -> None:
         """A port's binding has changed, the inventory has it already."""
         network, hosting = port.network, self.inventory.hosting(port.network)
+        self.vnics.mark_port(network, port.uuid)
         ends = {b.hypervisor for b in (before, after) if b is not None}
         for end in ends:
             n_here = len(hosting.get(end, ()))
             arrived = after is not None and after.hypervisor == end and n_here == 1
             if n_here == 0 or arrived:
                 self._mark_membership(end, network)
+                self.vnics.mark_hypervisor(network, end)
                 for other in hosting:
                     self._mark(other, Part(PartKind.PEER, network, end), Part(PartKind.FLOOD, network))
             else:
@@ -428,6 +454,7 @@ class Controller:
         """How a hypervisor is reached, or reaches others, has changed."""
         for network in self.inventory.networks_of(hypervisor):
             hosting = self.inventory.hosting(network)
+            self.vnics.mark_hypervisor(network, hypervisor)
             self._mark(hypervisor, Part(PartKind.NETWORK, network))
             for other in hosting:
                 self._mark(other, Part(PartKind.FLOOD, network), Part(PartKind.PEER, network, hypervisor))
@@ -437,9 +464,11 @@ class Controller:
     # From parts to effects.
 
     def _flush(self) -> None:
-        if not self._dirty:
+        self._effects += self.vnics.settle()
+        if not self._dirty and not self.vnics.is_dirty:
             return
         self.epoch += 1
+        self._effects += self.vnics.flush(self.epoch)
         for hypervisor, parts in self._dirty.items():
             bridge = self.bridges[hypervisor]
             bridge.dirty |= parts

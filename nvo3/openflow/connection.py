@@ -4,7 +4,7 @@ os-ken parses and dispatches every message in Python objects, shows every switch
 keeps a silent connection for ever.  `install` changes four things, once, before the first connection:
 
 - a connection that breaks the protocol, or has not told its features in HANDSHAKE_S, is closed, counted, and logged at most once a second;
-- a message that answers a `SwitchSession` goes to it as bytes;
+- a message that answers a `SwitchSession`, and a PACKET_IN of its switch, goes to it as bytes;
 - our own bridges (`model.ids.is_our_dpid`) are seen by our apps only, so that a user's learning switch beside us does not learn on them;
 - a silent peer is noticed by echo requests.
 """
@@ -70,7 +70,7 @@ def install(fail: Callable[[str], None]) -> None:
 
     def msg(datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buf: bytearray) -> Any:
         session = getattr(datapath, "nvo3_session", None)
-        if session is not None and session.owns(xid):
+        if session is not None and session.owns(msg_type, xid):
             session.receive(bytes(buf))
             return None
         return original(datapath, version, msg_type, msg_len, xid, buf)
@@ -215,9 +215,9 @@ class LiveSession:
         self.outbox = Outbox(datapath, self._overflow)
         datapath.nvo3_session = self
 
-    def owns(self, xid: int) -> bool:
-        """Tell whether a message answers the session."""
-        return bool(self.session.owns(xid))
+    def owns(self, message_type: int, xid: int) -> bool:
+        """Tell whether a message is for the session."""
+        return bool(self.session.owns(message_type, xid))
 
     def receive(self, message: bytes) -> None:
         """Take a whole message."""

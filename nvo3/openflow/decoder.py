@@ -18,6 +18,8 @@ _MATCH = struct.Struct("!HH")
 _PORT_STATS = struct.Struct("!I4xQQQQQQQQ")
 _BUNDLE_CONTROL = struct.Struct("!8xIIIHH")
 _ERROR = struct.Struct("!8xHH")
+_PACKET_IN = struct.Struct("!8xIHBBQ")
+_IN_PORT = bytes((0x80, 0, 0, 4))  # OXM header of Field.IN_PORT
 _MORE = 1
 
 
@@ -109,6 +111,25 @@ def is_commit_reply(message: bytes) -> bool:
         return False
     vendor, kind, _, control, _ = _BUNDLE_CONTROL.unpack_from(message)
     return bool(vendor == ONF_VENDOR and kind == ONF_ET_BUNDLE_CONTROL and control == BUNDLE_COMMIT_REPLY)
+
+
+def packet_in(message: bytes) -> tuple[int, bytes]:
+    """Return the port and the packet of a PACKET_IN that holds it whole (OpenFlow 1.3.5 section 7.4.1)."""
+    start = _PACKET_IN.size
+    if len(message) < start + 8:
+        raise Malformed(f"PACKET_IN of {len(message)} bytes; at least {start + 8}")
+    _, size, _, _, _ = _PACKET_IN.unpack_from(message)
+    _, match_size = _MATCH.unpack_from(message, start)
+    data = start + ((match_size + 7) & ~7) + 2
+    if match_size < 4 or data > len(message) or size > len(message) - data:
+        raise Malformed(f"PACKET_IN of {len(message)} bytes with a match of {match_size} and a packet of {size}")
+    try:
+        fields = oxm.canonical(message[start + 4 : start + match_size])
+    except ValueError as error:
+        raise Malformed(str(error)) from None
+    if not fields.startswith(_IN_PORT) or len(fields) < 8:
+        raise Malformed("PACKET_IN without in_port")
+    return int.from_bytes(fields[4:8], "big"), message[data:]
 
 
 def error(message: bytes) -> tuple[int, int]:

@@ -10,14 +10,17 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from nvo3.openflow import oxm
-from nvo3.pipeline.flow import Action, FlowSpec, Move, Output, Resubmit, SetField
+from nvo3.pipeline.flow import CONTROLLER, Action, FlowSpec, Move, Output, Resubmit, SetField
 
 OFP_VERSION = 0x04
 OFPT_ERROR = 1
+OFPT_PACKET_IN = 10
 OFPT_EXPERIMENTER = 4
+OFPT_PACKET_OUT = 13
 OFPT_FLOW_MOD = 14
 OFPT_MULTIPART_REQUEST = 18
 OFPT_MULTIPART_REPLY = 19
+OFPT_METER_MOD = 29
 OFPMP_FLOW = 1
 OFPMP_PORT_STATS = 4
 OFPFC_ADD = 0
@@ -25,6 +28,7 @@ OFPFC_DELETE_STRICT = 4
 
 _ANY = 0xFFFFFFFF  # OFPP_ANY, OFPG_ANY, OFP_NO_BUFFER
 _OFPTT_ALL = 0xFF
+_NO_BUFFER = 0xFFFF  # OFPCML_NO_BUFFER: the whole packet
 _NX_VENDOR = 0x00002320
 _NXAST_REG_MOVE = 6
 _NXAST_RESUBMIT_TABLE = 14
@@ -46,6 +50,7 @@ COOKIE_MASK = (1 << 64) - 1
 
 _HEADER = struct.Struct("!BBHI")
 _FLOW_MOD = struct.Struct("!QQBBHHHIIIHxx")  # after the header
+_PACKET_OUT = struct.Struct("!IIH6x")
 _MATCH = struct.Struct("!HH")
 _OUTPUT = struct.Struct("!HHIH6x")
 _SET_FIELD = struct.Struct("!HH")
@@ -54,6 +59,9 @@ _NX_RESUBMIT = struct.Struct("!HHIHHB3x")
 _WRITE_METADATA = struct.Struct("!HH4xQQ")
 _APPLY_ACTIONS = struct.Struct("!HH4x")
 _GOTO_TABLE = struct.Struct("!HHB3x")
+_METER = struct.Struct("!HHI")
+_METER_MOD = struct.Struct("!HHI")
+_METER_BAND_DROP = struct.Struct("!HHII4x")
 _BUNDLE_CONTROL = struct.Struct("!BBHIIIIHH")
 _BUNDLE_ADD = struct.Struct("!BBHIIIIxxH")
 _FLOW_STATS_REQUEST = struct.Struct("!HH4xB3xII4xQQ")
@@ -83,7 +91,7 @@ def serialize_action(action: Action) -> bytes:
     """Return one action.  Raises OverflowError where a value does not fit its field."""
     match action:
         case Output(port):
-            return _OUTPUT.pack(0, 16, port, 0)
+            return _OUTPUT.pack(0, 16, port, _NO_BUFFER if port == CONTROLLER else 0)
         case SetField(field, value):
             tlv = oxm.serialize_value(field, value)
             padding = _PADDING[(4 + len(tlv)) & 7]
@@ -97,8 +105,10 @@ def serialize_action(action: Action) -> bytes:
 
 
 def serialize_instructions(flow: FlowSpec) -> bytes:
-    """Return the instructions in the order in which OVS reports them: apply actions, write metadata, goto table."""
+    """Return the instructions in the order in which OVS reports them: meter, apply actions, write metadata, goto table."""
     parts = []
+    if flow.meter is not None:
+        parts.append(_METER.pack(6, 8, flow.meter))
     if flow.actions:
         actions = b"".join([serialize_action(a) for a in flow.actions])
         parts.append(_APPLY_ACTIONS.pack(4, 8 + len(actions)) + actions)
@@ -130,6 +140,23 @@ def add_flow(xid: int, flow: FlowSpec) -> bytes:
         0,
         serialize_instructions(flow),
     )
+
+
+def meter_mod(xid: int, meter: int, packets_per_s: int) -> bytes:
+    """Return the message that adds a meter, which drops what exceeds a rate; a burst lasts at most a second.
+
+    A switch that has the meter answers with an error.  Source: OpenFlow 1.3.5 section 7.3.4.5.
+    """
+    flags = 1 << 1 | 1 << 2  # OFPMF_PKTPS, OFPMF_BURST
+    body = _METER_MOD.pack(0, flags, meter) + _METER_BAND_DROP.pack(1, 16, packets_per_s, packets_per_s)
+    return _HEADER.pack(OFP_VERSION, OFPT_METER_MOD, 8 + len(body), xid) + body
+
+
+def packet_out(xid: int, ofport: int, data: bytes) -> bytes:
+    """Return the message that sends a packet out of a port.  Source: OpenFlow 1.3.5 section 7.3.7."""
+    action = serialize_action(Output(ofport))
+    body = _PACKET_OUT.pack(_ANY, CONTROLLER, len(action)) + action + data
+    return _HEADER.pack(OFP_VERSION, OFPT_PACKET_OUT, 8 + len(body), xid) + body
 
 
 def delete_flow(xid: int, table: int, priority: int, match: bytes) -> bytes:

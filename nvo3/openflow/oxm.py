@@ -23,6 +23,8 @@ _FIELDS: dict[Field, tuple[int, int, int]] = {
     Field.VLAN_VID: (_BASIC, 6, 2),
     Field.IP_PROTO: (_BASIC, 10, 1),
     Field.IPV4_SRC: (_BASIC, 11, 4),
+    Field.TCP_DST: (_BASIC, 14, 2),
+    Field.UDP_DST: (_BASIC, 16, 2),
     Field.IPV4_DST: (_BASIC, 12, 4),
     Field.ARP_OP: (_BASIC, 21, 2),
     Field.ARP_SPA: (_BASIC, 22, 4),

@@ -3,7 +3,8 @@
     new --start()--> READING --flows read, reconcile()--> LIVE --a bundle fails--> READING ...
 
 While READING, changes are not sent: the reconciliation that ends it takes the newest desired flows.  Each change is one atomic bundle,
-so a packet meets the flows before it or after it and nothing in between; changes are pipelined, a switch answers in order.
+so a packet meets the flows before it or after it and nothing in between; changes are pipelined, a switch answers in order.  Meters are
+added before the first flow that names them, and stay.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,6 +14,8 @@ from enum import Enum, auto
 from nvo3.openflow import decoder, encoder
 from nvo3.openflow.decoder import InstalledFlow, PortStats, WireKey
 from nvo3.pipeline.flow import FlowKey, FlowSpec
+
+METER_PACKETS_PER_S = 200  # what a vNIC's agent may send to the controller, and many times what it needs
 
 
 class State(Enum):
@@ -51,7 +54,15 @@ class Statistics:
     ports: tuple[PortStats, ...] = ()
 
 
-SessionEvent = FlowsRead | Confirmed | Refused | Statistics
+@dataclass(frozen=True, slots=True)
+class PacketIn:
+    """A flow of ours gave the controller a packet that came in by a port."""
+
+    ofport: int
+    data: bytes
+
+
+SessionEvent = FlowsRead | Confirmed | Refused | Statistics | PacketIn
 
 
 @dataclass(slots=True)
@@ -72,10 +83,14 @@ class SwitchSession:
         self._installed: list[InstalledFlow] = []
         self._bundles: dict[int, int] = {}  # xid -> seq
         self._queries: dict[int, _Partial] = {}
+        self._meters: set[int] = set()
+        self._metering = 0  # xid of messages that add meters
 
-    def owns(self, xid: int) -> bool:
-        """Tell whether a message of the switch answers this session."""
-        return xid == self._reading or xid in self._bundles or xid in self._queries
+    def owns(self, message_type: int, xid: int) -> bool:
+        """Tell whether a message of the switch is for this session."""
+        if message_type == encoder.OFPT_PACKET_IN:
+            return True
+        return xid != 0 and (xid in (self._reading, self._metering) or xid in self._bundles or xid in self._queries)
 
     def start(self) -> bytes:
         """Begin, or begin again after a refusal: return the request for all flows."""
@@ -94,8 +109,10 @@ class SwitchSession:
         self._installed = []
         self.state = State.LIVE
         xid = self._next_xid()
-        adds = []
+        adds, meters = [], []
         for flow in desired:
+            if flow.meter is not None:
+                meters.append(flow.meter)
             key = WireKey(flow.key.table, flow.key.priority, encoder.serialize_match(flow))
             there = stale.pop(key, None)
             instructions = encoder.serialize_instructions(flow)
@@ -104,16 +121,20 @@ class SwitchSession:
                 adds.append(encoder.flow_mod(xid, encoder.OFPFC_ADD, *key, cookie=cookie, cookie_mask=0, instructions=instructions))
         deletes = [encoder.delete_flow(xid, *key) for key in stale]
         self.last_diff = (len(adds), len(deletes))
-        return self._bundle(xid, seq, deletes + adds) if adds or deletes else b""
+        return self._add_meters(meters) + self._bundle(xid, seq, deletes + adds) if adds or deletes else b""
 
     def apply(self, adds: Iterable[FlowSpec], deletes: Iterable[FlowKey], seq: int) -> bytes:
         """Return the bundle for a change; b"" while READING."""
         if self.state is not State.LIVE:
             return b""
-        xid = self._next_xid()
+        adds, xid = tuple(adds), self._next_xid()
         messages = [encoder.delete_flow(xid, key.table, key.priority, encoder.serialize_match(FlowSpec(key))) for key in deletes]
         messages += [encoder.add_flow(xid, flow) for flow in adds]
-        return self._bundle(xid, seq, messages)
+        return self._add_meters(flow.meter for flow in adds if flow.meter is not None) + self._bundle(xid, seq, messages)
+
+    def packet_out(self, ofport: int, data: bytes) -> bytes:
+        """Return the message that sends a packet out of a port."""
+        return encoder.packet_out(self._next_xid(), ofport, data)
 
     def request_flows(self, cookie: int) -> tuple[int, bytes]:
         """Ask for the flows with a cookie; return the xid of the `Statistics` to come, and the request."""
@@ -130,13 +151,15 @@ class SwitchSession:
         self._queries.pop(xid, None)
 
     def handle_message(self, message: bytes) -> list[SessionEvent]:
-        """Take a whole message that `owns` its xid.  Raises decoder.Malformed."""
+        """Take a whole message that is for this session.  Raises decoder.Malformed."""
         xid = int.from_bytes(message[4:8], "big")
         match message[1]:
             case encoder.OFPT_MULTIPART_REPLY:
                 return self._handle_multipart(xid, message)
             case encoder.OFPT_EXPERIMENTER if xid in self._bundles and decoder.is_commit_reply(message):
                 return [Confirmed(self._bundles.pop(xid))]
+            case encoder.OFPT_PACKET_IN:
+                return [PacketIn(*decoder.packet_in(message))]
             case encoder.OFPT_ERROR:
                 return self._handle_error(xid, message)
         return []
@@ -173,6 +196,15 @@ class SwitchSession:
         self._bundle_id = (self._bundle_id + 1) & 0xFFFFFFFF
         self._bundles[xid] = seq
         return encoder.bundle(xid, self._bundle_id, messages)
+
+    def _add_meters(self, meters: Iterable[int]) -> bytes:
+        """Return the messages that add those that this session has not added.  A switch that has one says so by an error, to be ignored."""
+        missing = set(meters) - self._meters
+        if not missing:
+            return b""
+        self._meters |= missing
+        self._metering = self._metering or self._next_xid()
+        return b"".join(encoder.meter_mod(self._metering, meter, METER_PACKETS_PER_S) for meter in sorted(missing))
 
     def _query(self) -> int:
         xid = self._next_xid()

@@ -1,6 +1,8 @@
 """The pipeline of br-int: from the model to flows.  One module owns one table.
 
-    0  classify       in_port -> network                                    -> port_security, admit
+    0  classify       in_port -> network                                    -> port_security, admit, vnic_control, underlay
+    2  vnic_control   CVSW's control frames of a vNIC that encapsulates     -> controller
+    3  underlay       its tunnel packets                                    <-> br-phy
     5  admit          tunnel: (outer source, network) allowed?              -> l2
    10  port_security  guest: sends only from its own addresses              -> answer
    30  answer         ARP requests and neighbour solicitations, from the model -> l2, send_answer

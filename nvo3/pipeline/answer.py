@@ -24,12 +24,12 @@ from nvo3.pipeline.flow import (
 )
 from nvo3.pipeline.packet import (
     ARP,
-    ARP_REPLY,
     ARP_REQUEST,
     ND_ADVERTISEMENT,
     ND_FLAGS_SOLICITED_OVERRIDE,
     ND_OPTION_TARGET_LINK_LAYER,
     ND_SOLICITATION,
+    arp_reply,
     icmpv6,
 )
 
@@ -62,7 +62,7 @@ def for_port(network: Network, port: Port) -> list[FlowSpec]:
     flows = []
     for address in _addresses(network, port):
         match = (*_question(address), Cond(Field.METADATA, network.vni))
-        actions = _arp_reply(port, address) if address.version == 4 else _advertisement(port, address)
+        actions = arp_reply(mac_to_int(port.mac), int(address)) if address.version == 4 else _advertisement(port, address)
         flows.append(build_flow(Table.ANSWER, _ANSWER, match, owner=port.uuid, actions=actions))
     return flows
 
@@ -82,20 +82,6 @@ def _question(address: IPv4Address | IPv6Address) -> Match:
     if address.version == 4:
         return (*ARP, Cond(Field.ARP_OP, ARP_REQUEST), Cond(Field.ARP_TPA, int(address)))
     return (*icmpv6(ND_SOLICITATION), Cond(Field.ND_TARGET, int(address)))
-
-
-def _arp_reply(port: Port, address: IPv4Address | IPv6Address) -> tuple[Move | SetField | Output, ...]:
-    mac = mac_to_int(port.mac)
-    return (
-        Move(Field.ETH_SRC, Field.ETH_DST, 48),
-        SetField(Field.ETH_SRC, mac),
-        SetField(Field.ARP_OP, ARP_REPLY),
-        Move(Field.ARP_SHA, Field.ARP_THA, 48),
-        SetField(Field.ARP_SHA, mac),
-        Move(Field.ARP_SPA, Field.ARP_TPA, 32),
-        SetField(Field.ARP_SPA, int(address)),
-        Output(IN_PORT),
-    )
 
 
 def _advertisement(port: Port, address: IPv4Address | IPv6Address) -> tuple[Move | SetField | Resubmit, ...]:

@@ -1,15 +1,41 @@
 """Table classify: where a packet came from, and so which network it belongs to.
 
-A guest's port leads to its network.  A tunnel port copies the VNI out of the tunnel key and leaves the decision to `admit`.  The patch to
-br-phy leads to the flat network.  Anything else is dropped, tagged frames of a secured port too: a network has no VLANs.
+A guest's port leads to its network.  Of one whose vNIC encapsulates, its agent's control frames lead to `vnic_control`; what it sends from
+its outer MAC address, and what comes for that from the underlay, to `underlay`.  Nobody else's control frames get any further.  A tunnel
+port copies the VNI out of the tunnel key and leaves the decision to `admit`.  The patch to br-phy leads to the flat network.  Anything
+else is dropped, tagged frames of a secured port too: a network has no VLANs.
 """
 
+from nvo3.model.ids import mac_to_int
 from nvo3.model.logical import Network, Port
 from nvo3.model.physical import Encapsulation
 from nvo3.pipeline.flow import FROM_UNDERLAY, Cond, Field, FlowSpec, Move, SetField, Table, build_flow
+from nvo3.pipeline.packet import ARP, CVSW
 
+_VNIC_CONTROL = 130
+_CONTROL = 125
+_VNIC = 120
 _PRIORITY = 100
 _UNTAGGED = Cond(Field.VLAN_VID, 0)
+
+
+def base() -> list[FlowSpec]:
+    """Flows of every bridge."""
+    return [build_flow(Table.CLASSIFY, _CONTROL, CVSW)]
+
+
+def from_vnic(port: Port, ofport: int, patch: int) -> list[FlowSpec]:
+    """Frames of a vNIC that encapsulates, and what the underlay has for it."""
+    if port.underlay_ip is None:
+        return []
+    outer_mac = mac_to_int(port.underlay_mac)
+    ways = (
+        (_VNIC_CONTROL, (Cond(Field.IN_PORT, ofport), *CVSW), Table.VNIC_CONTROL),
+        (_VNIC, (Cond(Field.IN_PORT, ofport), Cond(Field.ETH_SRC, outer_mac), _UNTAGGED), Table.UNDERLAY),
+        (_VNIC, (Cond(Field.IN_PORT, patch), Cond(Field.ETH_DST, outer_mac), _UNTAGGED), Table.UNDERLAY),
+        (_VNIC, (Cond(Field.IN_PORT, patch), *ARP, Cond(Field.ARP_TPA, int(port.underlay_ip))), Table.UNDERLAY),
+    )
+    return [build_flow(Table.CLASSIFY, priority, match, owner=port.uuid, goto=table) for priority, match, table in ways]
 
 
 def from_port(network: Network, port: Port, ofport: int) -> list[FlowSpec]:

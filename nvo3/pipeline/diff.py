@@ -1,21 +1,32 @@
-"""Desired flows of one bridge, by part, and the change from one desired state to the next."""
+"""Desired flows of one bridge, or rules of one vNIC, by part, and the change from one desired state to the next."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from nvo3.pipeline.compose import Part
-from nvo3.pipeline.flow import FlowKey, FlowSpec
 
 
-class FlowTable:
-    """What one bridge should have."""
+class Keyed(Protocol):
+    """A flow of a bridge or a rule of a vNIC."""
+
+    @property
+    def key(self) -> Any:
+        """What makes two of them the same."""
+
+
+_F = TypeVar("_F", bound=Keyed)
+
+
+class FlowTable(Generic[_F]):
+    """What one bridge, or one vNIC, should have."""
 
     def __init__(self) -> None:
-        self._parts: dict[Part, tuple[FlowSpec, ...]] = {}
+        self._parts: dict[Part, tuple[_F, ...]] = {}
         self._by_network: dict[UUID, set[Part]] = {}
         self.n_flows = 0
 
-    def __iter__(self) -> Iterator[FlowSpec]:
+    def __iter__(self) -> Iterator[_F]:
         for flows in self._parts.values():
             yield from flows
 
@@ -23,13 +34,17 @@ class FlowTable:
         """Return the parts that a network has here."""
         return frozenset(self._by_network.get(network, ()))
 
-    def replace(self, changes: Iterable[tuple[Part, Iterable[FlowSpec]]]) -> tuple[list[FlowSpec], list[FlowKey]]:
+    def of(self, part: Part) -> tuple[_F, ...]:
+        """Return the flows of a part."""
+        return self._parts.get(part, ())
+
+    def replace(self, changes: Iterable[tuple[Part, Iterable[_F]]]) -> tuple[list[_F], list[Any]]:
         """Give parts new flows, all at once; return the flows to add or replace, and the keys to delete.
 
         A flow that leaves one part and enters another in the same change is never deleted.  Applying a change twice changes nothing.
         """
-        added: dict[FlowKey, FlowSpec] = {}
-        removed: dict[FlowKey, FlowSpec] = {}
+        added: dict[Any, _F] = {}
+        removed: dict[Any, _F] = {}
         for part, new in changes:
             flows = tuple(new)
             before = self._set(part, flows)
@@ -41,7 +56,7 @@ class FlowTable:
         deletes = [key for key in removed if key not in added]
         return adds, deletes
 
-    def _set(self, part: Part, flows: tuple[FlowSpec, ...]) -> tuple[FlowSpec, ...]:
+    def _set(self, part: Part, flows: tuple[_F, ...]) -> tuple[_F, ...]:
         before = self._parts.pop(part, ())
         if flows:
             self._parts[part] = flows

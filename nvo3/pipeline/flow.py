@@ -10,12 +10,15 @@ from typing import NamedTuple
 from uuid import UUID
 
 IN_PORT = 0xFFFFFFF8  # OFPP_IN_PORT (OpenFlow 1.3.5 section 7.2.1)
+CONTROLLER = 0xFFFFFFFD  # OFPP_CONTROLLER: the whole packet
 
 
 class Table(IntEnum):
     """Tables by number; see the package's docstring."""
 
     CLASSIFY = 0
+    VNIC_CONTROL = 2
+    UNDERLAY = 3
     ADMIT = 5
     PORT_SECURITY = 10
     ANSWER = 30
@@ -34,6 +37,8 @@ class Field(Enum):
     ETH_TYPE = "eth_type"
     VLAN_VID = "vlan_vid"
     IP_PROTO = "ip_proto"
+    TCP_DST = "tcp_dst"
+    UDP_DST = "udp_dst"
     IPV4_SRC = "ipv4_src"
     IPV4_DST = "ipv4_dst"
     ARP_OP = "arp_op"
@@ -125,8 +130,8 @@ class FlowKey(NamedTuple):
 class FlowSpec:
     """A flow.
 
-    owner: the object that it serves, None for the pipeline itself.  actions are applied in order, then metadata is written, then
-    lookup goes on in `goto`; none of them: drop.
+    owner: the object that it serves, None for the pipeline itself.  What exceeds the rate of `meter` is dropped (see `encoder.meter_mod`);
+    then actions are applied in order, then metadata is written, then lookup goes on in `goto`; none of them: drop.
     """
 
     key: FlowKey
@@ -134,6 +139,7 @@ class FlowSpec:
     actions: tuple[Action, ...] = ()
     metadata: int | None = None
     goto: Table | None = None
+    meter: int | None = None
 
 
 def build_flow(
@@ -145,8 +151,9 @@ def build_flow(
     actions: Iterable[Action] = (),
     metadata: int | None = None,
     goto: Table | None = None,
+    meter: int | None = None,
 ) -> FlowSpec:
     """Return a FlowSpec.  goto: a table behind `table`, else ValueError (OpenFlow 1.3.5 section 5.9)."""
     if goto is not None and goto <= table:
         raise ValueError(f"goto {goto} is not behind table {table}")
-    return FlowSpec(FlowKey(table, priority, tuple(match)), owner, tuple(actions), metadata, goto)
+    return FlowSpec(FlowKey(table, priority, tuple(match)), owner, tuple(actions), metadata, goto, meter)

@@ -1,10 +1,17 @@
 """Protocol numbers and the conditions that select a protocol, for the tables that look into packets."""
 
-from nvo3.pipeline.flow import Cond, Field, Match
+from nvo3.pipeline.flow import IN_PORT, Action, Cond, Field, Match, Move, Output, SetField
 
 ARP: Match = (Cond(Field.ETH_TYPE, 0x0806),)
 IPV4: Match = (Cond(Field.ETH_TYPE, 0x0800),)
 IPV6: Match = (Cond(Field.ETH_TYPE, 0x86DD),)
+
+TCP = 6  # Field.IP_PROTO
+UDP = 17
+
+CVSW: Match = (Cond(Field.ETH_TYPE, 0xABBA),)
+CVSW_VERSION = 2
+CVSW_FROM_AGENT = (2, 8, 10, 12, 13, 14)  # message types, see wire.cvsw.Type
 
 ARP_REQUEST = 1  # RFC 826
 ARP_REPLY = 2
@@ -12,6 +19,20 @@ ND_SOLICITATION = 135  # RFC 4861 section 4.3
 ND_ADVERTISEMENT = 136  # RFC 4861 section 4.4
 ND_OPTION_TARGET_LINK_LAYER = 2  # RFC 4861 section 4.6.1
 ND_FLAGS_SOLICITED_OVERRIDE = 0x60000000  # RFC 4861 section 4.4: R S O
+
+
+def arp_reply(mac: int, address: int) -> tuple[Action, ...]:
+    """Actions that turn an ARP request into the reply that `address` is at `mac`, and send it back."""
+    return (
+        Move(Field.ETH_SRC, Field.ETH_DST, 48),
+        SetField(Field.ETH_SRC, mac),
+        SetField(Field.ARP_OP, ARP_REPLY),
+        Move(Field.ARP_SHA, Field.ARP_THA, 48),
+        SetField(Field.ARP_SHA, mac),
+        Move(Field.ARP_SPA, Field.ARP_TPA, 32),
+        SetField(Field.ARP_SPA, address),
+        Output(IN_PORT),
+    )
 
 
 def icmpv6(icmp_type: int) -> Match:

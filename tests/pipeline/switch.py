@@ -105,7 +105,7 @@ class Switch:
             message = self._message()
             if message[1] == 2:  # echo request
                 self._socket.sendall(b"\x04\x03" + message[2:])
-            elif self.session.owns(int.from_bytes(message[4:8], "big")):
+            elif self.session.owns(message[1], int.from_bytes(message[4:8], "big")):
                 events = self.session.handle_message(message)
                 if events:
                     return events
