@@ -9,21 +9,23 @@ import eventlet
 
 from nvo3.controller import Controller
 from nvo3.model.ids import Dpid, dpid_of
-from nvo3.model.status import HypervisorStatus, NetworkStatus, PortCounters, PortStatus
+from nvo3.model.status import AgentEntry, AgentStatus, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
 from nvo3.openflow import encoder
 from nvo3.openflow.connection import LiveSession
 from nvo3.openflow.session import Statistics
 from nvo3.pipeline import compose
 from nvo3.pipeline.flow import Table
+from ryu_apps.agents import Agents
 
 _NO_HYPERVISOR = HypervisorStatus("connecting", False, 0, None, (), 0)
 
 
 class Plane:
-    """switches: the connections, kept by the context."""
+    """switches: the connections, kept by the context.  agents: the sessions with vNICs."""
 
-    def __init__(self, controller: Controller, switches: Mapping[Dpid, LiveSession]) -> None:
+    def __init__(self, controller: Controller, switches: Mapping[Dpid, LiveSession], agents: Agents) -> None:
         self._core = controller
+        self._agents = agents
         self._switches = switches
         self._changed = eventlet.event.Event()
         self._queries: dict[int, eventlet.event.Event] = {}
@@ -83,6 +85,14 @@ class Plane:
         detail = f"also plugged in at {', '.join(others)}" if others else ""
         name = inventory.hosts[binding.hypervisor].row.name
         return PortStatus("up" if up else "pending", name, binding.vport.interface, binding.vport.ofport, detail)
+
+    def agent_status(self, port: UUID) -> AgentStatus | None:
+        """See `ControlPlane`."""
+        return self._agents.status(port)
+
+    def agent_table(self, port: UUID, timeout_s: float) -> tuple[AgentEntry, ...] | None:
+        """See `ControlPlane`."""
+        return self._agents.table(port, timeout_s)
 
     # Waiting.
 

@@ -31,10 +31,12 @@ from nvo3.model.event import FlowsConfirmed, FlowsRefused, SwitchConnected, Swit
 from nvo3.model.ids import Dpid
 from nvo3.model.physical import HypervisorView
 from nvo3.openflow.connection import LiveSession
-from nvo3.openflow.session import Confirmed, FlowsRead, Refused, SessionEvent, Statistics, SwitchSession
+from nvo3.openflow.session import Confirmed, FlowsRead, PacketIn, Refused, SessionEvent, Statistics, SwitchSession
 from nvo3.ovsdb import seen, server
 from nvo3.ovsdb.hypervisor import HypervisorLink
 from nvo3.ovsdb.northbound import Northbound
+from nvo3.vnics import ChangeRules, StartVnic, StopVnic
+from ryu_apps.agents import Agents
 from ryu_apps.control_plane import Plane
 
 LOG = logging.getLogger("nvo3")
@@ -85,7 +87,8 @@ class Nvo3Context:
         self._switches: dict[Dpid, LiveSession] = {}
         self._server: server.Server | None = None
         self.controller = Controller()
-        self.plane = Plane(self.controller, self._switches)
+        self.agents = Agents(self._send_frame, self.post, self._port_name)
+        self.plane = Plane(self.controller, self._switches, self.agents)
         try:
             self.northbound = self._open_northbound()
         except Nvo3Error as error:
@@ -108,6 +111,7 @@ class Nvo3Context:
     def close(self) -> None:
         """Let go of everything; hypervisors keep what they have."""
         self._ticker.kill()
+        self.agents.close()
         self._memory.close()
         self.northbound.stop()
         for link in self._links.values():
@@ -153,6 +157,8 @@ class Nvo3Context:
                     link.stop(withdraw=True)
             case RememberView(hypervisor_id, view):
                 self._memory.put(hypervisor_id, view)
+            case StartVnic() | StopVnic() | ChangeRules():
+                self.agents.carry_out(effect)
             case ConfigureBridge(hypervisor_id, patch, sclp_payload):
                 if (link := self._links.get(hypervisor_id)) is not None:
                     link.configure(patch, sclp_payload)
@@ -199,6 +205,18 @@ class Nvo3Context:
                 self.post(FlowsRefused(dpid, f"switch refused a change: OpenFlow error type {error_type} code {code}"))
             case Statistics():
                 self.plane.statistics(event)
+            case PacketIn(ofport, data):
+                self.agents.receive(dpid, ofport, data)
+
+    def _send_frame(self, dpid: Dpid, ofport: int, frame: bytes) -> None:
+        if (switch := self._switches.get(dpid)) is not None:
+            switch.outbox.put(switch.session.packet_out(ofport, frame))
+
+    def _port_name(self, port: UUID) -> str:
+        inventory = self.controller.inventory
+        row = inventory.ports[port]
+        network = inventory.networks[row.network]
+        return f"{inventory.tenants[network.tenant].name}/{network.name}/{row.name}"
 
     def _reconcile(self, dpid: Dpid, switch: LiveSession) -> None:
         if not self.controller.knows(dpid):

@@ -3,7 +3,7 @@
 from typing import Protocol
 from uuid import UUID
 
-from nvo3.model.status import HypervisorStatus, NetworkStatus, PortCounters, PortStatus
+from nvo3.model.status import AgentEntry, AgentStatus, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
 
 
 class ControlPlane(Protocol):
@@ -20,6 +20,12 @@ class ControlPlane(Protocol):
 
     def port_counters(self, port: UUID, timeout_s: float) -> PortCounters | None:
         """Ask the switch; None where the port is unbound or the switch did not answer in time."""
+
+    def agent_status(self, port: UUID) -> AgentStatus | None:
+        """Return how the agent of a port's vNIC is; None where the port has none, or is not bound."""
+
+    def agent_table(self, port: UUID, timeout_s: float) -> tuple[AgentEntry, ...] | None:
+        """Ask the agent for its table, and compare; None where it did not answer in time."""
 
     def wait_realized(self, timeout_s: float) -> tuple[str, ...]:
         """Block until all that the NB database asked for before this call is in force on every connected hypervisor.

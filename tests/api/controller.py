@@ -43,7 +43,7 @@ class FakeController:
                 http.delete(tenant).raise_for_status()
             for hypervisor in _names(http, "/v1/hypervisors"):
                 http.delete(hypervisor).raise_for_status()
-            http.patch("/v1/settings", json={"encapsulation_order": ["geneve", "vxlan", "gre"]}).raise_for_status()
+            http.patch("/v1/settings", json={"encapsulation_order": ["geneve", "vxlan", "gre"], "agent_pools": []}).raise_for_status()
 
 
 def _names(http: httpx.Client, path: str) -> list[str]:

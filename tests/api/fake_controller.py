@@ -7,6 +7,7 @@ input ends.
 
 A hypervisor named deaf… never confirms and never connects; others are connected.  A port named up… is bound and up,
 one named mute… is bound but its switch does not answer.  A network named broken is a fault in the program.
+The agent of a port named up… is connected, of one named mute… it does not answer, of others it is absent.
 """
 
 # ruff: noqa: E402
@@ -28,7 +29,7 @@ from nvo3.api import serve
 from nvo3.api.app import create_app
 from nvo3.api.serve import HttpServer
 from nvo3.model.ids import dpid_of
-from nvo3.model.status import HypervisorStatus, NetworkStatus, PortCounters, PortStatus
+from nvo3.model.status import AgentEntry, AgentStatus, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
 from nvo3.ovsdb import server
 from nvo3.ovsdb.northbound import Northbound
 
@@ -63,6 +64,24 @@ class FakePlane:
     def port_counters(self, port: UUID, timeout_s: float) -> PortCounters | None:
         up = self._northbound.view.ports[port].name.startswith("up")
         return PortCounters(1, 2, 3, 4, 5, 6, 7) if up else None
+
+    def agent_status(self, port: UUID) -> AgentStatus | None:
+        name = self._northbound.view.ports[port].name
+        if name.startswith("un"):
+            return None
+        if name.startswith(("up", "mute")):
+            return AgentStatus(
+                "connected", ("error", "flow_stats"), ("stt", "vxlan"), 2, 1, False, 1500, ("BAC_BAD_ARGUMENT",), {"unasked": 3}
+            )
+        return AgentStatus("absent", (), (), 2, 0, False, 1500)
+
+    def agent_table(self, port: UUID, timeout_s: float) -> tuple[AgentEntry, ...] | None:
+        if not self._northbound.view.ports[port].name.startswith("up"):
+            return None
+        return (
+            AgentEntry("present", 32768, "in_port=HOST", "output:NET", 5, 300, 1.5),
+            AgentEntry("missing", 32768, "in_port=NET", "output:HOST"),
+        )
 
     def wait_realized(self, timeout_s: float) -> tuple[str, ...]:
         missing = tuple(h.name for h in self._northbound.view.hypervisors.values() if h.name.startswith("deaf"))

@@ -72,6 +72,8 @@ def test_port(http: httpx.Client, web: str) -> None:
         "mac": "02:00:00:00:00:01",
         "addresses": ["10.0.0.2", "fd00::2"],
         "port_security": True,
+        "offload": "none",
+        "underlay_ip": None,
         "status": {
             "state": "unbound",
             "hypervisor": None,
@@ -133,9 +135,57 @@ def test_hypervisor(http: httpx.Client) -> None:
     assert http.delete("/v1/hypervisors/hv1").status_code == 204
 
 
+def test_agents(http: httpx.Client, web: str) -> None:
+    assert _reply(http.get("/v1/agents"), 200) == {"items": []}
+    refused = _reply(http.post(f"{web}/ports", json={"name": "up1", "offload": "cvsw"}), 409)
+    assert "agent_pools" in refused["detail"] and refused["errors"][0]["field"] == "offload"
+    _reply(http.patch("/v1/settings", json={"agent_pools": ["192.0.2.128/29"]}), 200)
+    for n, name in enumerate(("up1", "mute1", "un1", "absent1"), 129):
+        port = _reply(http.post(f"{web}/ports", json={"name": name, "offload": "cvsw"}), 201)
+        assert (port["offload"], port["underlay_ip"]) == ("cvsw", f"192.0.2.{n}")
+    items = _reply(http.get("/v1/agents"), 200)["items"]
+    assert [(item["port"], item["state"]) for item in items] == [
+        ("red/web/absent1", "absent"),
+        ("red/web/mute1", "connected"),
+        ("red/web/un1", "unbound"),
+        ("red/web/up1", "connected"),
+    ]
+    shown = _reply(http.get(f"{web}/ports/up1/agent"), 200)
+    assert (
+        shown
+        == items[3]
+        == {
+            "port": "red/web/up1",
+            "hypervisor": "hv1",
+            "underlay_ip": "192.0.2.129",
+            "state": "connected",
+            "capabilities": ["error", "flow_stats"],
+            "encapsulations": ["stt", "vxlan"],
+            "entries_desired": 2,
+            "entries_present": 1,
+            "realized": False,
+            "underlay_mtu": 1500,
+            "refused": ["BAC_BAD_ARGUMENT"],
+            "dropped": {"unasked": 3},
+        }
+    )
+    table = _reply(http.get(f"{web}/ports/up1/agent/table"), 200)["items"]
+    assert [(e["state"], e["match"], e["actions"], e["packets"], e["bytes"], e["age_s"]) for e in table] == [
+        ("present", "in_port=HOST", "output:NET", 5, 300, 1.5),
+        ("missing", "in_port=NET", "output:HOST", 0, 0, 0.0),
+    ]
+    assert "did not answer" in _reply(http.get(f"{web}/ports/mute1/agent/table"), 504)["detail"]
+    for name, state in (("un1", "unbound"), ("absent1", "absent")):
+        assert f"it is {state}" in _reply(http.get(f"{web}/ports/{name}/agent/table"), 409)["detail"]
+    assert "has offload none" in _reply(http.get(f"{web}/ports/a1/agent"), 409)["detail"]
+    changed = _reply(http.patch(f"{web}/ports/up1", json={"offload": "none"}), 200)
+    assert (changed["offload"], changed["underlay_ip"]) == ("none", None)
+
+
 def test_settings(http: httpx.Client) -> None:
-    assert _reply(http.get("/v1/settings"), 200) == {"encapsulation_order": ["geneve", "vxlan", "gre"], "sclp_payload": "vxlan"}
-    body = {"encapsulation_order": ["vxlan", "gre"], "sclp_payload": "geneve"}
+    body = {"encapsulation_order": ["geneve", "vxlan", "gre"], "sclp_payload": "vxlan", "agent_pools": []}
+    assert _reply(http.get("/v1/settings"), 200) == body
+    body = {"encapsulation_order": ["vxlan", "gre"], "sclp_payload": "geneve", "agent_pools": ["192.0.2.128/25"]}
     assert _reply(http.patch("/v1/settings", json=body), 200) == body
     assert _reply(http.patch("/v1/settings", json={}), 200) == body
     assert _reply(http.get("/v1/settings"), 200) == body
@@ -216,6 +266,9 @@ def test_openapi(http: httpx.Client) -> None:
         "/v1/tenants/{tenant}/networks/{network}/ports",
         "/v1/tenants/{tenant}/networks/{network}/ports/{port}",
         "/v1/tenants/{tenant}/networks/{network}/ports/{port}/counters",
+        "/v1/tenants/{tenant}/networks/{network}/ports/{port}/agent",
+        "/v1/tenants/{tenant}/networks/{network}/ports/{port}/agent/table",
+        "/v1/agents",
         "/v1/hypervisors",
         "/v1/hypervisors/{hypervisor}",
         "/v1/settings",

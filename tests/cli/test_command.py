@@ -93,11 +93,25 @@ def test_hypervisor(nvo3: Nvo3) -> None:
 
 
 def test_settings(nvo3: Nvo3) -> None:
-    changed = {"encapsulation_order": ["vxlan", "gre"], "sclp_payload": "vxlan"}
+    changed = {"encapsulation_order": ["vxlan", "gre"], "sclp_payload": "vxlan", "agent_pools": []}
     assert _json(nvo3("settings set --encapsulation-order vxlan,gre -o json")) == changed
     assert _json(nvo3("settings show -o json")) == changed
     assert _json(nvo3("settings set --sclp-payload geneve -o json")) == changed | {"sclp_payload": "geneve"}
-    assert _table(nvo3("settings show")) == [["ENCAPSULATION", "ORDER", "vxlan,gre"], ["SCLP", "PAYLOAD", "geneve"]]
+    assert _table(nvo3("settings set --agent-pool 192.0.2.128/26 --agent-pool 192.0.2.192/26")) == [
+        ["ENCAPSULATION", "ORDER", "vxlan,gre"],
+        ["SCLP", "PAYLOAD", "geneve"],
+        ["AGENT", "POOLS", "192.0.2.128/26,192.0.2.192/26"],
+    ]
+    assert _json(nvo3("settings set --no-agent-pool -o json"))["agent_pools"] == []
+
+
+def test_agent(web: Nvo3) -> None:
+    assert web("settings set --agent-pool 192.0.2.128/26").status == 0
+    assert ["UNDERLAY", "IP", "192.0.2.129"] in _table(web("port create red/web/up1 --offload cvsw"))
+    assert _table(web("agent list"))[1] == ["red/web/up1", "hv1", "192.0.2.129", "connected", "1/2", "no", "BAC_BAD_ARGUMENT"]
+    assert ["DROPPED", "unasked:3"] in _table(web("agent show red/web/up1"))
+    assert _table(web("agent table red/web/up1"))[1] == ["present", "32768", "in_port=HOST", "output:NET", "5", "300", "1.5"]
+    assert _json(web("port set red/web/up1 --offload none -o json"))["offload"] == "none"
 
 
 def test_wait(web: Nvo3) -> None:
@@ -117,6 +131,10 @@ def test_wait(web: Nvo3) -> None:
         ("tenant delete red", "tenant red is in use by network red/web"),
         ("network create red/n --vni 16777216", "vni: 16777216 is not within 1..16777215"),
         ("settings set --sclp-payload gre", "sclp_payload: 'gre' is not one of vxlan, geneve"),
+        ("port set red/web/a1 --offload ovs", "offload: 'ovs' is not one of none, cvsw"),
+        ("port set red/web/a1 --offload cvsw", "offload: the settings have no agent_pools, "),
+        ("agent show red/web/a1", "port red/web/a1 has offload none, so it has no agent"),
+        ("settings set --agent-pool fd00::/64", "agent_pools[0]: fd00::/64 is not of IPv4"),
         ("network create red/n --encapsulation mpls", "encapsulation: 'mpls' is not one of auto, none, stt, sclp-udp, sclp, "),
         ("network create red/n --vni 5000", "vni: 5000: taken by network red/web"),
         ("network create red/n --pool 10.0.0.0/8 --pool 10.1.0.0/16", "pools[1]: 10.1.0.0/16 overlaps 10.0.0.0/8"),
