@@ -18,6 +18,7 @@ from typing import Any
 from nvo3.agent.datapath import FastDatapath
 from nvo3.agent.errors import AgentError
 from nvo3.agent.fastpath import FastPath
+from nvo3.agent.offload import names
 from nvo3.agent.record import locked
 from nvo3.agent.rtnetlink import LinkEvents
 from nvo3.agent.vnic import Vnic
@@ -53,6 +54,7 @@ def run(options: Options) -> None:
     """Take the vNIC over until a signal ends it, and give it back.  Raises AgentError."""
     with ExitStack() as stack:
         stack.enter_context(locked(options.run_dir / f"{options.vnic}.lock"))
+        options.socket.unlink(missing_ok=True)
         vnic = stack.enter_context(Vnic(options.vnic, options.tap, options.run_dir / f"{options.vnic}.json"))
         try:
             path = stack.enter_context(FastPath(vnic.socket.fileno(), vnic.tap, options.max_entries))
@@ -153,15 +155,14 @@ class _Agent:
             self._handle(Received(frame))
 
     def _handle(self, event: AgentEvent) -> None:
-        session = self._session
         pending: list[AgentEvent] = [event]
-        while pending:
-            for effect in session.handle(pending.pop(), time.monotonic()):
-                refused = self._carry_out(effect)
-                if refused:
-                    pending.append(refused)
-        self._report()
-        self._set_timer()
+        try:
+            while pending:
+                effects = self._session.handle(pending.pop(), time.monotonic())
+                pending += [refused for effect in effects if (refused := self._carry_out(effect))]
+        finally:
+            self._report()
+            self._set_timer()
 
     def _set_timer(self) -> None:
         if self._timer:
@@ -212,9 +213,9 @@ class _Agent:
         try:
             if self._vnic.offload != offload:
                 self._vnic.set_offload(offload)
-                log.info("the offloads of %s are %s", self._vnic.name, _names(offload))
+                log.info("the offloads of %s are %s", self._vnic.name, names(offload))
         except (OSError, AgentError) as error:
-            log.warning("%s refuses offloads %s: %s", self._vnic.name, _names(offload), error)
+            log.warning("%s refuses the offloads %s: %s", self._vnic.name, names(offload), getattr(error, "strerror", error))
             return DeviceRefused(ChangeOffload(offload))
         return None
 
@@ -232,7 +233,6 @@ class _Agent:
     # Show
 
     async def _serve(self) -> asyncio.Server:
-        self._options.socket.unlink(missing_ok=True)
         mask = os.umask(0o177)
         try:
             return await asyncio.start_unix_server(self._answer, self._options.socket)
@@ -259,7 +259,7 @@ class _Agent:
                 "state": session.state.name.lower(),
                 "mtu": vnic.mtu,
                 "mtu_asked_for": None if session.mtu == NOT_SET else session.mtu,
-                "offloads": _names(vnic.offload),
+                "offloads": [bit.name.lower() for bit in vnic.offload if bit.name],
                 "underlay": {"address": str(underlay[0]), "mac": underlay[1].hex(":")} if underlay else None,
                 "max_entries": session.table.max_entries,
                 "entries": self._entries(now),
@@ -287,7 +287,3 @@ class _Agent:
                 }
             )
         return shown
-
-
-def _names(offload: Offload) -> list[str]:
-    return [bit.name.lower() for bit in offload if bit.name]

@@ -4,6 +4,7 @@ import array
 import fcntl
 import socket
 import struct
+from errno import EOPNOTSUPP
 
 from nvo3.wire.cvsw import Offload
 
@@ -41,6 +42,11 @@ def _words(data: bytes) -> "array.array[int]":
     return words
 
 
+def names(offload: Offload) -> str:
+    """Return the names of some offloads."""
+    return ",".join(bit.name.lower() for bit in offload if bit.name) or "none"
+
+
 class Features:
     """The features of a device, as read by the constructor.  active: what is on.  Raises OSError."""
 
@@ -62,10 +68,11 @@ class Features:
 
     @property
     def offload(self) -> Offload:
-        """Return the bits of which something is on."""
+        """Return the bits of which something is on, among what can be changed if anything can: virtio-net's rx-checksum never is off."""
         result = Offload(0)
         for bit, prefixes in _TELLING.items():
-            if any(_is_of(feature, prefixes) for feature in self.active):
+            telling = {name for name in self._names if _is_of(name, prefixes)}
+            if (telling & self._available or telling) & self.active:
                 result |= bit
         return result
 
@@ -80,7 +87,7 @@ class Features:
         after = Features(self._name).offload
         if after != offload:
             self.set(before)
-            raise OSError(f"{self._name} has {after!s} instead of {offload!s}")
+            raise OSError(EOPNOTSUPP, f"it would have {names(after)}")
 
     def set(self, features: dict[str, bool]) -> None:
         """Turn features on and off; the device may have its own mind."""

@@ -9,7 +9,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from errno import EADDRNOTAVAIL, EEXIST, EHOSTUNREACH, EINVAL, ENETUNREACH, ENOBUFS, ENODEV, ESRCH
+from errno import EADDRNOTAVAIL, EEXIST, EHOSTUNREACH, EINVAL, ENETDOWN, ENETUNREACH, ENOBUFS, ENODEV, ESRCH
 from typing import Self
 
 IFF_UP = 0x1
@@ -181,8 +181,8 @@ class Rtnetlink:
         return sorted(found, key=_has_gateway)
 
     def add_route(self, route: bytes) -> None:
-        """Add a route, unless it is there; one whose gateway is out of reach is left out."""
-        self._try(_NEWROUTE, _CREATE | _EXCL, route, EEXIST, ENETUNREACH, EHOSTUNREACH, EINVAL)
+        """Add a route, unless it is there; one whose gateway is out of reach, or whose device is down, is left out."""
+        self._try(_NEWROUTE, _CREATE | _EXCL, route, EEXIST, ENETDOWN, ENETUNREACH, EHOSTUNREACH, EINVAL)
 
     def remove_route(self, route: bytes) -> None:
         """Remove a route, if it is there."""

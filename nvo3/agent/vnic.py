@@ -6,9 +6,12 @@ The device keeps its name and is the wire's side; a TAP with the guest's MAC, MT
 import errno
 import logging
 import os
+import shutil
 import socket
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,6 +40,8 @@ class Vnic:
         self.name = name
         self.tap_name = tap_name
         self._record_path = record_path
+        if not shutil.which("nft"):
+            raise AgentError("there is no nft: install the package nftables")
         self._kernel = Rtnetlink()
         try:
             self._index = self._find()
@@ -127,7 +132,7 @@ class Vnic:
         self._record = record
         self._silence()
         kernel.set_flag(link.index, IFF_UP, on=True)
-        self._strip(addresses, routes)
+        self._strip()
         kernel.set_flag(tap.index, IFF_UP, on=True)
         for address in addresses:
             kernel.add_address(moved_address(address, link, tap))
@@ -155,13 +160,14 @@ class Vnic:
             f"add table netdev {table}", f"delete table netdev {table}", f"add table netdev {table}", f"add chain netdev {table} in {chain}"
         )
 
-    def _strip(self, addresses: list[bytes], routes: list[bytes]) -> None:
+    def _strip(self) -> None:
+        """Leave the link nothing that the stack could use."""
         kernel, index = self._kernel, self.link.index
-        for route in routes:
+        for route in kernel.routes(index):
             kernel.remove_route(route)
-        for address in addresses:
+        for address in kernel.addresses(index):
             kernel.remove_address(address)
-        if self.link.addr_gen_mode is not None:
+        if kernel.link(index).addr_gen_mode is not None:
             kernel.set_addr_gen_mode(index, ADDR_GEN_NONE)
         kernel.set_flag(index, IFF_NOARP, on=True)
 
@@ -186,22 +192,28 @@ class Vnic:
             log.error("%s could not be given back, the next start of an agent will try again: %s", self.name, error)
 
     def _restore(self, record: Record, addresses: list[bytes], routes: list[bytes]) -> None:
+        """Make the link what it was, as far as it can be: what fails is logged, and the rest is done."""
         kernel, index = self._kernel, record.index
+        link = kernel.link(index)
         table = _table_of(index)
         _nft(f"add table netdev {table}", f"delete table netdev {table}")
-        kernel.set_mtu(index, record.mtu)
-        with suppress(OSError):
-            Features(self.name).set(record.features)
-        kernel.set_flag(index, IFF_NOARP, on=bool(record.flags & IFF_NOARP))
+        self._give("MTU", lambda: kernel.set_mtu(index, record.mtu))
+        self._give("offloads", lambda: Features(self.name).set(record.features))
+        self._give("ARP", lambda: kernel.set_flag(index, IFF_NOARP, on=bool(record.flags & IFF_NOARP)))
         if record.addr_gen_mode is not None:
-            kernel.set_addr_gen_mode(index, record.addr_gen_mode)
-        kernel.set_flag(index, IFF_UP, on=bool(record.flags & IFF_UP))
-        link = kernel.link(index)
+            self._give("link-local addresses", partial(kernel.set_addr_gen_mode, index, record.addr_gen_mode))
+        self._give("state", lambda: kernel.set_flag(index, IFF_UP, on=bool(record.flags & IFF_UP)))
         for address in addresses:
-            kernel.add_address(moved_address(address, link, link))
+            self._give("address", partial(kernel.add_address, moved_address(address, link, link)))
         for route in routes:
-            kernel.add_route(moved_route(route, link, link))
+            self._give("route", partial(kernel.add_route, moved_route(route, link, link)))
         self._record_path.unlink(missing_ok=True)
+
+    def _give(self, what: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except OSError as error:
+            log.warning("%s does not get back its %s: %s", self.name, what, error.strerror)
 
     # Settings of the real device
 
@@ -218,6 +230,8 @@ class Vnic:
     def set_mtu(self, mtu: int) -> None:
         """Set the MTU of the link; the TAP keeps its own.  Raises OSError."""
         self._kernel.set_mtu(self._index, mtu)
+        # Below 1280 the link has no IPv6, and from there on a new one that knows nothing of what was told to the old.
+        self._strip()
 
     def set_offload(self, offload: Offload) -> None:
         """Set the offloads of the link.  Raises OSError."""
@@ -237,10 +251,7 @@ def _table_of(index: int) -> str:
 
 def _nft(*commands: str) -> None:
     """Run commands of nft(8), all or none.  Raises AgentError."""
-    try:
-        done = subprocess.run(["nft", "-f", "-"], input="\n".join(commands) + "\n", capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise AgentError("there is no nft: install the package nftables") from None
+    done = subprocess.run(["nft", "-f", "-"], input="\n".join(commands) + "\n", capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [str(done.returncode)])[0]
         raise AgentError(f"nft failed ({reason}): is it run as root, and does the kernel have nf_tables' netdev hook?")

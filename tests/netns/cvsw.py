@@ -34,11 +34,16 @@ def _open(port: str) -> socket.socket:
 
 
 class VnicController:
-    """A session with the vNIC behind a port.  effects: what it asked for beside sending.  frames: what came from the agent."""
+    """A session with the vNIC behind a port.  effects: what it asked for beside sending.  frames: what came from the agent.
 
-    def __init__(self, space: str, port: str, mac: bytes) -> None:
+    loss: of the frames, each way, 0..1.
+    """
+
+    def __init__(self, space: str, port: str, mac: bytes, *, seed: int = _SEED, loss: float = 0) -> None:
         self.mac = mac
-        self.session = ControllerSession(mac, random.Random(_SEED))
+        self.session = ControllerSession(mac, random.Random(seed))
+        self._loss = loss
+        self._chance = random.Random(seed)
         self.effects: list[ControllerEffect] = []
         self.frames: list[bytes] = []
         self._socket = system.call_in(space, lambda: _open(port))
@@ -53,12 +58,17 @@ class VnicController:
         return self._socket.fileno()
 
     def send(self, frame: bytes) -> None:
+        """Send any frame."""
         self._socket.send(frame)
+
+    def _send(self, frame: bytes) -> None:
+        if self._chance.random() >= self._loss:
+            self.send(frame)
 
     def tell(self, event: ControllerEvent) -> None:
         for effect in self.session.handle(event, time.monotonic()):
             if isinstance(effect, Send):
-                self.send(effect.frame)
+                self._send(effect.frame)
             else:
                 self.effects.append(effect)
 
@@ -66,8 +76,9 @@ class VnicController:
         try:
             while True:
                 frame = self._socket.recv(1 << 16)
-                self.frames.append(frame)
-                self.tell(Received(frame))
+                if self._chance.random() >= self._loss:
+                    self.frames.append(frame)
+                    self.tell(Received(frame))
         except BlockingIOError:
             pass
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from nvo3.cvsw.effect import Expired, Refused, Registered, Removed, Settings
+from nvo3.cvsw.effect import Change, Expired, Refused, Registered, Removed, Settings
 from nvo3.cvsw.flow import Flow
 from nvo3.lab import Lab, system
 from nvo3.lab.system import wait_until
@@ -135,8 +135,8 @@ class _World:
     switch: str
     stack: ExitStack
 
-    def controller(self, guest: _Guest) -> VnicController:
-        return self.stack.enter_context(VnicController(self.switch, f"port{guest.index}", guest.mac))
+    def controller(self, guest: _Guest, **options: Any) -> VnicController:
+        return self.stack.enter_context(VnicController(self.switch, f"port{guest.index}", guest.mac, **options))
 
 
 @pytest.fixture
@@ -367,10 +367,27 @@ def test_a_thousand_entries(controller: VnicController, started: _Guest) -> None
 
 
 def _timed(controller: VnicController, flows: list[Flow]) -> float:
-    from nvo3.cvsw.effect import Change
-
     controller.tell(Change(tuple(flows)))
     return serve([controller], lambda: controller.is_confirmed)
+
+
+def test_a_lossy_channel(world: _World, started: _Guest) -> None:
+    controller = world.controller(started, loss=0.2)
+    flows = [_flow(number) for number in range(1000)]
+    assert _timed(controller, flows) <= 5.0
+    assert controller.read().keys() == {flow.key for flow in flows}
+
+
+def test_another_controller_finds_the_table(world: _World, controller: VnicController, started: _Guest) -> None:
+    """As after the death of the first: nothing is programmed again but what differs."""
+    flows = [_flow(number) for number in range(20)]
+    controller.want(*flows)
+    before = {str(entry["match"]): entry["age_s"] for entry in started.show()["entries"]}
+    with world.controller(started, seed=6) as second:
+        second.want(*flows[1:], _flow(77))
+        assert second.read().keys() == {flow.key for flow in (*flows[1:], _flow(77))}
+    after = {str(entry["match"]): entry["age_s"] for entry in started.show()["entries"]}
+    assert all(after[str(_shown(flow))] > before[str(_shown(flow))] for flow in flows[1:])
 
 
 def test_entries_forward_and_count(world: _World, controller: VnicController) -> None:
@@ -426,6 +443,12 @@ def test_settings_of_the_device(controller: VnicController, started: _Guest) -> 
     assert (started.link(_VNIC)["mtu"], started.link(_TAP)["mtu"]) == (1400, 1500)
     shown = started.show()
     assert (shown["mtu"], shown["offloads"], shown["state"]) == (1400, ["csum", "gro"], "connected")
+
+    # Below 1280 bytes a device has no IPv6, and gets it again above.
+    for mtu in (1000, 1500):
+        controller.tell(Settings(mtu, Offload.CSUM | Offload.GRO))
+        serve([controller], lambda: controller.is_confirmed)
+    assert not started.addresses(_VNIC) and started.link(_VNIC)["inet6_addr_gen_mode"] == "none"
 
     # TSO needs checksums, which the kernel knows.
     controller.tell(Settings(1500, Offload.TSO))
