@@ -14,7 +14,7 @@ BUFFER_BYTES = 8 << 20  # of the packet socket, each way: the default holds thre
 # <linux/if_packet.h>, <linux/if_ether.h>, <asm-generic/socket.h>
 _SOL_PACKET = 263
 _PACKET_ADD_MEMBERSHIP = 1
-_PACKET_MR_ALLMULTI = 2
+_PACKET_MR_PROMISC = 1
 _PACKET_AUXDATA = 8
 _PACKET_VNET_HDR = 15
 _PACKET_IGNORE_OUTGOING = 23
@@ -45,9 +45,9 @@ def open_link(interface: str) -> socket.socket:
         for option in (_SO_RCVBUFFORCE, _SO_SNDBUFFORCE):
             link.setsockopt(socket.SOL_SOCKET, option, BUFFER_BYTES)
         link.bind((interface, _ETH_P_ALL))
-        # The groups that the guest's stack joins, it joins on the TAP; a NIC that filters knows nothing of them.
-        allmulti = struct.pack("=iHH8x", socket.if_nametoindex(interface), _PACKET_MR_ALLMULTI, 0)
-        link.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, allmulti)
+        # A NIC that filters knows neither the MAC of the tunnels' end, nor the groups that the guest's stack joins on the TAP.
+        promiscuous = struct.pack("=iHH8x", socket.if_nametoindex(interface), _PACKET_MR_PROMISC, 0)
+        link.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, promiscuous)
     except BaseException:
         link.close()
         raise
