@@ -32,18 +32,13 @@ gso_begin(struct gso *gso, const struct packet *p)
     return 0;
 }
 
-/* Sets the lengths of the IP header, of a packet with 'payload' bytes behind
- * the L4 header. */
-static void
-put_ip(const struct gso *gso, uint8_t *header, size_t index, size_t payload)
+void
+gso_set_ip_length(const struct stt_inner *inner, uint8_t *eth, size_t length)
 {
-    const struct stt_inner *inner = &gso->inner;
-    uint8_t *ip = header + inner->l3_offset;
-    size_t length = inner->payload_offset - inner->l3_offset + payload;
+    uint8_t *ip = eth + inner->l3_offset;
 
     if (inner->is_ipv4) {
         be16_store(ip + IPV4_LENGTH, (uint16_t) length);
-        be16_store(ip + IPV4_ID, (uint16_t) (be16_load(ip + IPV4_ID) + index));
         be16_store(ip + IPV4_CSUM, 0);
         be16_store(ip + IPV4_CSUM, checksum_finish(checksum_add(
             0, ip, (size_t) (inner->l4_offset - inner->l3_offset))));
@@ -52,11 +47,11 @@ put_ip(const struct gso *gso, uint8_t *header, size_t index, size_t payload)
     }
 }
 
-static uint32_t
-pseudo_header(const struct stt_inner *inner, const uint8_t *header,
-              size_t l4_length)
+uint32_t
+gso_pseudo_header(const struct stt_inner *inner, const uint8_t *eth,
+                  size_t l4_length)
 {
-    const uint8_t *ip = header + inner->l3_offset;
+    const uint8_t *ip = eth + inner->l3_offset;
     uint8_t protocol = inner->is_tcp ? PROTO_TCP : PROTO_UDP;
 
     return (inner->is_ipv4
@@ -74,6 +69,7 @@ gso_put(const struct gso *gso, size_t index, uint8_t *header,
     const struct stt_inner *inner = &gso->inner;
     size_t l4_size = (size_t) (inner->payload_offset - inner->l4_offset);
     size_t total = (size_t) (inner->end - inner->payload_offset);
+    uint8_t *id = header + inner->l3_offset + IPV4_ID;
     uint8_t *l4 = header + inner->l4_offset;
     uint8_t *checksum = l4 + (inner->is_tcp ? TCP_CSUM : UDP_CSUM);
     struct segment_slice s = segment_at(total, gso->mss, index);
@@ -81,7 +77,11 @@ gso_put(const struct gso *gso, size_t index, uint8_t *header,
     uint32_t sum;
 
     memcpy(header, gso->eth, inner->payload_offset);
-    put_ip(gso, header, index, s.length);
+    if (inner->is_ipv4) {
+        be16_store(id, (uint16_t) (be16_load(id) + index));
+    }
+    gso_set_ip_length(inner, header, (size_t) (inner->payload_offset
+                                               - inner->l3_offset) + s.length);
     if (inner->is_tcp) {
         be32_store(l4 + TCP_SEQUENCE,
                    be32_load(l4 + TCP_SEQUENCE) + s.offset);
@@ -96,7 +96,7 @@ gso_put(const struct gso *gso, size_t index, uint8_t *header,
     }
     s.offset += inner->payload_offset;
     be16_store(checksum, 0);
-    sum = pseudo_header(inner, header, l4_size + s.length);
+    sum = gso_pseudo_header(inner, header, l4_size + s.length);
     sum = checksum_add(sum, l4, l4_size);
     value = checksum_finish(checksum_add(sum, gso->eth + s.offset, s.length));
     be16_store(checksum, value || inner->is_tcp ? value : UINT16_MAX);

@@ -45,4 +45,15 @@ gso_header_size(const struct gso *gso)
 void gso_put(const struct gso *, size_t index, uint8_t *header,
              struct segment_slice *slice);
 
+/* For who does the reverse.
+ *
+ * Makes the IP header of the frame at 'eth' with 'inner' say that the packet
+ * has 'length' bytes. */
+void gso_set_ip_length(const struct stt_inner *, uint8_t *eth, size_t length);
+
+/* Returns the partial sum of the pseudo header of the frame at 'eth' with
+ * 'inner', as if it had 'l4_length' bytes from the L4 header on. */
+uint32_t gso_pseudo_header(const struct stt_inner *, const uint8_t *eth,
+                           size_t l4_length);
+
 #endif /* gso.h */

@@ -7,6 +7,7 @@
 
 #include "be.h"
 #include "checksum.h"
+#include "gso.h"
 #include "ip.h"
 
 /* Sequence number and checksum, which differ from segment to segment, lie apart
@@ -40,15 +41,10 @@ is_ip_right(const uint8_t *ip, const struct stt_inner *inner)
 static bool
 is_tcp_right(const struct packet *p, const struct stt_inner *inner)
 {
-    const uint8_t *ip = p->data + inner->l3_offset;
-    uint32_t length = (uint32_t) (inner->end - inner->l4_offset);
-    uint32_t sum = (inner->is_ipv4
-                    ? checksum_pseudo_ipv4(be32_load(ip + IPV4_SRC),
-                                           be32_load(ip + IPV4_DST),
-                                           PROTO_TCP, length)
-                    : checksum_pseudo_ipv6(ip + IPV6_SRC, PROTO_TCP, length));
+    size_t length = (size_t) (inner->end - inner->l4_offset);
 
-    return !checksum_finish(checksum_add(sum, l4_of(p, inner), length));
+    return !checksum_finish(checksum_add(
+        gso_pseudo_header(inner, p->data, length), l4_of(p, inner), length));
 }
 
 /* Returns true if 'packet' is a complete segment with nothing special about
@@ -127,17 +123,9 @@ finish(struct merge *m)
 {
     struct packet *p = m->held;
     const struct stt_inner *inner = &m->inner;
-    uint8_t *ip = p->data + inner->l3_offset;
-    size_t length = (size_t) (inner->end - inner->l3_offset);
 
-    if (inner->is_ipv4) {
-        be16_store(ip + IPV4_LENGTH, (uint16_t) length);
-        be16_store(ip + IPV4_CSUM, 0);
-        be16_store(ip + IPV4_CSUM, checksum_finish(checksum_add(
-            0, ip, IPV4_HEADER_SIZE)));
-    } else {
-        be16_store(ip + IPV6_LENGTH, (uint16_t) (length - IPV6_HEADER_SIZE));
-    }
+    gso_set_ip_length(inner, p->data,
+                      (size_t) (inner->end - inner->l3_offset));
     stt_inner_put_partial(p->data, inner);
     p->vnet = (struct virtio_net_hdr) {
         .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
