@@ -138,6 +138,9 @@ class Vnic:
             kernel.add_address(moved_address(address, link, tap))
         for route in routes:
             kernel.add_route(moved_route(route, link, tap))
+        if link.addr_gen_mode is not None:
+            with suppress(OSError):  # one by a secret that is not set
+                kernel.set_addr_gen_mode(tap.index, link.addr_gen_mode)
         self._has_moved = True
 
     def _prepare_tap(self) -> Link:
@@ -150,6 +153,9 @@ class Vnic:
                 # Some can be read only when they are set, some never be written; a container may write none.
                 with suppress(OSError):
                     (_CONF / family / "conf" / self.tap_name / setting.name).write_text(setting.read_text())
+        if self.link.addr_gen_mode is not None:
+            # Or the kernel makes one, and has it wait until it knows that nobody else has it.
+            self._kernel.set_addr_gen_mode(index, ADDR_GEN_NONE)
         return self._kernel.link(index)
 
     def _silence(self) -> None:

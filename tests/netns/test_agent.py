@@ -279,6 +279,17 @@ def test_what_the_guest_adds_meanwhile_it_keeps(guest: _Guest) -> None:
     assert guest.routes(_VNIC) == routes
 
 
+def test_addresses_are_in_use_at_once(guest: _Guest) -> None:
+    """The kernel does not make sure again that they are unique."""
+    system.set_sysctls(guest.space, {f"ipv6/conf/{_VNIC}/{name}": "1" for name in ("accept_dad", "dad_transmits")})
+    guest.start()
+    assert system.run(["ip", "-n", guest.space, "-6", "address", "show", "dev", _TAP]).count("inet6 ") == 2
+    assert not system.run(["ip", "-n", guest.space, "-6", "address", "show", "tentative"])
+    assert guest.link(_TAP)["inet6_addr_gen_mode"] == "eui64"
+    assert guest.end(signal.SIGTERM) == 0
+    assert not system.run(["ip", "-n", guest.space, "-6", "address", "show", "tentative"])
+
+
 def test_killed_and_started_again(world: _World) -> None:
     guest, peer = world.guests
     addresses, routes, link = guest.addresses(_VNIC), guest.routes(_VNIC), guest.link(_VNIC)
