@@ -30,6 +30,7 @@ from nvo3.wire.cvsw import NOT_SET, ChangeMtu, ChangeOffload, Offload
 
 _BATCH = 64  # control frames before other events have their turn
 _ETHERNET = 14
+_LEAVING_S = 0.2  # for the controller to lead tunnels elsewhere: in a lab that takes some 10 ms
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class _Agent:
                 log.info("%s is taken over, its addresses are on %s", self._vnic.name, self._vnic.tap_name)
                 self._handle(Tick())
                 await end
+                await self._leave(loop)
             finally:
                 server.close()
                 loop.remove_reader(self._path.control_fd())
@@ -107,6 +109,18 @@ class _Agent:
                 if self._timer:
                     self._timer.cancel()
         log.info("giving %s back", self._vnic.name)
+
+    async def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Send what the guest has to say as it is from now on, and take from tunnels until nobody uses them any more."""
+        loop.remove_reader(self._path.control_fd())
+        if self._timer:
+            self._timer.cancel()
+        effects = self._session.leave()
+        for effect in effects:
+            self._carry_out(effect)
+        self._datapath.stop_encapsulating(self._session.table)
+        if effects:
+            await asyncio.sleep(_LEAVING_S)
 
     @contextlib.contextmanager
     def _forwarding(self, loop: asyncio.AbstractEventLoop, end: "asyncio.Future[None]") -> Iterator[None]:
@@ -224,7 +238,7 @@ class _Agent:
         underlay = self._datapath.underlay
         if underlay != self._underlay_told:
             self._underlay_told = underlay
-            log.info("the underlay address is %s", underlay[0] if underlay else "none")
+            log.info("tunnels to %s end at %s", self._vnic.name, f"{underlay[0]}, {underlay[1].hex(':')}" if underlay else "nowhere")
         drops = self._session.drops.total()
         if drops != self._had_drops and log.isEnabledFor(logging.DEBUG):
             log.debug("control frames that were not carried out: %s", dict(self._session.drops))

@@ -4,6 +4,7 @@ Nobody says that; the entries do.  The outer source of the set action that came 
 no entry has a set action, it is what a match on a tunnel has for nw_dst.
 """
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address
 
 from nvo3.agent.fastpath import FastPath, Refusal, RefusedError
@@ -78,6 +79,12 @@ class FastDatapath:
         if stats is None or not stats.n_packets:
             return Counters()
         return Counters(stats.n_packets, stats.n_bytes, stats.used_ms / 1000)
+
+    def stop_encapsulating(self, entries: Iterable[Entry]) -> None:
+        """Take from the fast path those of the entries that begin a tunnel."""
+        for entry in entries:
+            if any(isinstance(action, SetTunnel) for action in entry.flow.actions):
+                self.remove(entry)
 
     def _note_underlay(self, entry: Entry) -> None:
         key, flow = entry.flow.key, entry.flow

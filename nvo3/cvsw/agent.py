@@ -83,6 +83,15 @@ class AgentSession:
                 effects += self._announce(now)
         return effects
 
+    def leave(self) -> list[AgentEffect]:
+        """End: tell a controller of ours that the table is no more.
+
+        It takes that for an agent that was started anew, and does not hear of it then.  Nothing is to be handled any more.
+        """
+        if not self._peer:
+            return []
+        return [self._send(cvsw.Register(CAPABILITIES, self._instance + 1 & 0xFFFFFFFF, self.table.max_entries, answers=False))]
+
     def _announce(self, now: float) -> list[AgentEffect]:
         """Register unasked: after a start, and where the controller has fallen silent."""
         if self._announce_at is None or now < self._announce_at:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from nvo3.cvsw.effect import Change, Expired, Refused, Registered, Removed, Settings
+from nvo3.cvsw.effect import Change, Expired, Lost, Refused, Registered, Removed, Settings
 from nvo3.cvsw.flow import Flow
 from nvo3.lab import Lab, system
 from nvo3.lab.system import wait_until
@@ -527,6 +527,16 @@ def test_control_frames_of_the_guest_do_nothing(world: _World, started: _Guest) 
         shown = guest.show()
         assert (shown["state"], shown["entries"], shown["mtu"]) == ("disconnected", [], 1500)
         assert not shown["counters"]["control_rx"]
+
+
+def test_end_of_the_agent_is_told(controller: VnicController, started: _Guest) -> None:
+    """The controller need not find out by silence."""
+    controller.want(_flow())
+    assert started._agent
+    started._agent.send_signal(signal.SIGTERM)
+    assert serve([controller], lambda: bool(controller.of_kind(Lost))) < 2
+    assert started.end() == 0
+    assert len(controller.of_kind(Registered)) == 1
 
 
 # Tunnels

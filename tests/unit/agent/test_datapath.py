@@ -172,3 +172,14 @@ def test_what_the_fast_path_refuses(bench: _Bench) -> None:
     assert bench.goes_back()
     bench.delete(flow)
     bench.add(Match(dl_vlan=10))
+
+
+def test_what_begins_no_tunnel_any_more_passes_as_it_is(bench: _Bench) -> None:
+    bench.add(Match(in_port=Port.HOST), 1, _set(_ONE, _OTHER_MAC), Output(Port.NET))
+    bench.add(_end(_ONE, _OTHER_MAC), 1, Output(Port.HOST))
+    bench.host.send(_VNET + _FRAME)
+    bench.path.step()
+    assert len(bench.net.recv(1000)) == len(_VNET) + 50 + len(_FRAME)
+    bench.datapath.stop_encapsulating(bench.table)
+    assert not bench.goes_back()
+    assert bench.datapath.underlay == (_ONE, _OTHER_MAC)

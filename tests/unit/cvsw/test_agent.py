@@ -338,3 +338,9 @@ def test_capabilities_are_used_where_they_are_offered() -> None:
     agent = Agent(cvsw.Hello(Capability.BARRIER), cvsw.BarrierRequest(1, SESSION, 0))
     assert agent.tell_bytes(cvsw.Frame(MAC, 15, 0, b"").serialize()) == []
     assert agent.session.drops["brc_bad_type"] == 1
+
+
+def test_agent_that_ends_is_another_instance() -> None:
+    [register] = Agent(HELLO).effects(Agent(HELLO).session.leave())
+    assert register == cvsw.Register(CAPABILITIES, 78, 8, answers=False)
+    assert not Agent(ORIGINAL).session.leave() and not Agent().session.leave()
