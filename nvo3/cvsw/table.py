@@ -5,7 +5,7 @@ as the model of the fast one.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -70,6 +70,7 @@ class FlowTable:
         self.digest = 0  # sum of the flows' digests
         self._datapath = datapath
         self._entries: dict[bytes, Entry] = {}
+        self._buckets: tuple[int, dict[int, list[Entry]]] | None = None  # number of bits, and entries by bucket; None: to be made
         self._deadlines: list[tuple[float, int, Entry]] = []  # a heap; may have entries that are gone, or are due later by now
         self._n_pushed = 0
 
@@ -129,11 +130,17 @@ class FlowTable:
 
     def stats(self, request: of10.FlowStatsRequest, now: float, bits: int = 0, bucket: int = 0) -> list[FlowStats]:
         """Return those entries of a bucket (see `bucket_of`) that a request asks for."""
-        return [
-            _stats_of(entry, self._counters(entry), now)
-            for entry in self._contained(request.match, request.out_port)
-            if bucket_of(entry.flow.key, bits) == bucket
-        ]
+        entries = self._contained(request.match, request.out_port, self._in_bucket(bits, bucket))
+        return [_stats_of(entry, self._counters(entry), now) for entry in entries]
+
+    def _in_bucket(self, bits: int, bucket: int) -> Iterable[Entry]:
+        """Return the entries of a bucket; who asks for one asks for all, so each entry is sorted once."""
+        if self._buckets is None or self._buckets[0] != bits:
+            buckets: dict[int, list[Entry]] = {}
+            for entry in self:
+                buckets.setdefault(bucket_of(entry.flow.key, bits), []).append(entry)
+            self._buckets = (bits, buckets)
+        return self._buckets[1].get(bucket, ())
 
     def _add(self, mod: FlowMod, now: float) -> list[FlowRemoved]:
         flow = Flow.from_message(mod)
@@ -146,6 +153,7 @@ class FlowTable:
         if self._datapath:
             self._datapath.put(entry)
         self._entries[flow.key] = entry
+        self._buckets = None
         self.digest = self.digest + flow.digest - (former.flow.digest if former else 0) & DIGEST_MASK
         self._push_deadline(entry)
         return []
@@ -180,16 +188,16 @@ class FlowTable:
     def _select(self, mod: FlowMod) -> Iterator[Entry]:
         """Yield the entries that a modification or a deletion means."""
         if mod.command in (Command.MODIFY, Command.DELETE):
-            yield from self._contained(mod.match, mod.out_port)
+            yield from self._contained(mod.match, mod.out_port, self)
             return
         entry = self._entries.get(key_of(mod.match, mod.priority))
         if entry is not None and _has_output(entry.flow, mod.out_port):
             yield entry
 
-    def _contained(self, match: Match, out_port: int) -> Iterator[Entry]:
-        """Yield the entries all of whose packets fit `match`."""
+    def _contained(self, match: Match, out_port: int, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Yield those of the entries all of whose packets fit `match`."""
         value, mask = value_and_mask(match)
-        for entry in self:
+        for entry in entries:
             if mask & ~entry.mask == 0 and entry.value & mask == value and _has_output(entry.flow, out_port):
                 yield entry
 
@@ -208,6 +216,7 @@ class FlowTable:
 
     def _remove(self, entry: Entry) -> None:
         del self._entries[entry.flow.key]
+        self._buckets = None
         self.digest = self.digest - entry.flow.digest & DIGEST_MASK
         if self._datapath:
             self._datapath.remove(entry)

@@ -387,6 +387,15 @@ def _timed(controller: VnicController, flows: list[Flow]) -> float:
     return serve([controller], lambda: controller.is_confirmed)
 
 
+def test_ten_thousand_entries(controller: VnicController, started: _Guest) -> None:
+    """To program, read and show a large table takes no longer for each entry than for a small one's."""
+    flows = [_flow(number) for number in range(10_000)]
+    controller.want(*flows)
+    assert controller.read().keys() == {flow.key for flow in flows}
+    assert len(started.show()["entries"]) == len(flows)
+    assert not controller.of_kind(Lost)
+
+
 def test_a_lossy_channel(world: _World, started: _Guest) -> None:
     controller = world.controller(started, loss=0.2)
     flows = [_flow(number) for number in range(1000)]

@@ -447,3 +447,20 @@ def test_clear() -> None:
     table.clear()
     assert (len(table), table.digest, fast.flows) == (0, 0, {})
     assert table.expire(2.0) == []
+
+
+def test_buckets_are_of_the_table_as_it_is(table: FlowTable) -> None:
+    def told() -> list[tuple[int, int]]:
+        replies = [table.stats(of10.FlowStatsRequest(), 0.0, 2, bucket) for bucket in range(4)]
+        return sorted((entry.match.in_port or 0, len(entry.actions)) for reply in replies for entry in reply)
+
+    for in_port in (1, 2, 3):
+        add(table, Match(in_port=in_port))
+    assert told() == [(1, 1), (2, 1), (3, 1)]
+    add(table, Match(in_port=4))
+    add(table, Match(in_port=2), actions=())
+    table.apply(FlowMod(Command.DELETE_STRICT, Match(in_port=1), 100), 0.0)
+    table.apply(FlowMod(Command.MODIFY_STRICT, Match(in_port=3), 100, (HOST, NET)), 0.0)
+    assert told() == [(2, 0), (3, 2), (4, 1)]
+    table.clear()
+    assert told() == []
