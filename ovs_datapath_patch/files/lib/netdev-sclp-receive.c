@@ -8,12 +8,14 @@
 #include "coverage.h"
 #include "csum.h"
 #include "dpif-netdev.h"
+#include "hash.h"
 #include "netdev-inner.h"
 #include "netdev-provider.h"
 #include "netdev-reassembly.h"
 #include "netdev-sclp-private.h"
 #include "openvswitch/dynamic-string.h"
 #include "stt.h"
+#include "timeval.h"
 #include "util.h"
 
 COVERAGE_DEFINE(sclp_pop_single);
@@ -28,6 +30,14 @@ static atomic_uint64_t n_incomplete;
 static atomic_uint64_t n_merged;
 static atomic_uint64_t n_repeated;
 
+/* Destinations whose packets tunnels have popped of late, by a few bits of
+ * their IPv4 addresses.  Packets to others are in transit, and must not be
+ * merged: nobody would cut them again. */
+#define LOCAL_BITS 6
+#define LOCAL_MS 1000
+static atomic_uint32_t local[1 << LOCAL_BITS];
+static long long int local_until;       /* Of the main thread. */
+
 void
 sclp_receive_init(void)
 {
@@ -39,6 +49,12 @@ netdev_sclp_run(void)
 {
     sclp_init();
     netdev_reassembly_run(reassembly);
+    if (time_msec() >= local_until) {
+        for (size_t i = 0; i < ARRAY_SIZE(local); i++) {
+            atomic_store_relaxed(&local[i], 0);
+        }
+        local_until = time_msec() + LOCAL_MS;
+    }
 }
 
 void
@@ -46,6 +62,21 @@ netdev_sclp_wait(void)
 {
     sclp_init();
     netdev_reassembly_wait(reassembly);
+}
+
+static atomic_uint32_t *
+sclp_local(uint32_t dst)
+{
+    return &local[hash_int(dst, 0) >> (32 - LOCAL_BITS)];
+}
+
+static bool
+sclp_is_local(uint32_t dst)
+{
+    uint32_t known;
+
+    atomic_read_relaxed(sclp_local(dst), &known);
+    return known == dst;
 }
 
 static void
@@ -144,7 +175,8 @@ netdev_sclp_receive(struct netdev_sclp_run *run, const void *data, size_t size,
     if (sclp_packet_parse(&outer, eth + ETH_HEADER_LEN, size - ETH_HEADER_LEN,
                           0, trust)
         || !sclp_packet_next(&outer, &segment, &offset, &verdict)
-        || verdict || segment.length > room_max) {
+        || verdict || segment.length > room_max
+        || !sclp_is_local(outer.dst)) {
         return false;
     }
 
@@ -190,6 +222,16 @@ netdev_sclp_merges(void)
 {
     return (sclp_any(&sclp_tunnels[0].n)
             && !sclp_any(&sclp_tunnels[0].n_nve_only));
+}
+
+bool
+netdev_sclp_is_partial(const struct dp_packet *packet)
+{
+    const struct ip_header *ip = dp_packet_l3(packet);
+
+    return (ip && packet->csum_start && packet->csum_start == packet->l4_ofs
+            && packet->csum_offset == SCLP_CSUM_OFS
+            && IP_VER(ip->ip_ihl_ver) == 4 && ip->ip_proto == SCLP_PROTOCOL);
 }
 
 /* Puts the outer addresses of 'segment' into the tunnel metadata of
@@ -455,6 +497,9 @@ sclp_pop(struct dp_packet *packet, struct dp_packet_batch *batch,
         popped->n_dropped++;
         dp_packet_delete(packet);
         return NULL;
+    }
+    if (!sclp_is_local(outer.dst)) {
+        atomic_store_relaxed(sclp_local(outer.dst), outer.dst);
     }
     while (!sclp_packet_is_done(&outer)) {
         struct dp_packet *frame = NULL;

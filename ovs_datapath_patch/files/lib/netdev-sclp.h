@@ -51,6 +51,10 @@ bool netdev_sclp_segment(struct dp_packet *, struct dp_packet_batch **batches);
 int netdev_sclp_send(struct dp_packet_batch *batch, int sock,
                      struct sockaddr_ll *sll, bool has_vnet);
 
+/* Returns true if 'packet', as it was received, is of SCLP's own protocol and
+ * leaves its checksum to the network card. */
+bool netdev_sclp_is_partial(const struct dp_packet *packet);
+
 /* Segments of SCLP's own protocol that arrive behind one another. */
 struct netdev_sclp_run {
     struct dp_packet *packet;   /* NULL if there are none. */
