@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nvo3.api.client import Client, item_path
-from nvo3.lab import controller, node, ovs, vnic
+from nvo3.lab import agent, controller, node, ovs, vnic
 from nvo3.lab.errors import LabError
 from nvo3.lab.journal import Entry, Journal
 from nvo3.lab.names import MANAGEMENT, UNDERLAY, Names, guest_interface
@@ -24,6 +24,8 @@ from nvo3.lab.process import Process, spawn
 from nvo3.lab.progress import Say
 from nvo3.lab.record import Guest, Record
 from nvo3.lab.topology import GuestSpec, NetworkSpec, Topology
+from nvo3.model.logical import CVSW
+from nvo3.prepare.fastpath import ensure_fastpath
 
 _REALIZED_S = 20
 
@@ -72,6 +74,7 @@ def build(site: Site, record: Record, say: Say) -> Record:
     say("plugging the guests")
     each(partial(vnic.create_guest, site.names), guests)
     each(lambda name: plug(site.switch(name), [g for g in guests if g.hypervisor == name]), topology.hypervisors)
+    start_agents(site, guests)
     each(partial(await_up, place), guests)
     for guest in guests:
         record = record.with_guest(guest)
@@ -139,6 +142,27 @@ def start_vswitchd(site: Site, record: Record, index: int) -> None:
     node.address_underlay(space, index)
 
 
+def start_agents(site: Site, guests: Sequence[Guest]) -> None:
+    """Start the agents of guests whose vNICs encapsulate, and wait until they have taken these over."""
+    offloaded = [guest for guest in guests if guest.offload == CVSW]
+    if offloaded:
+        ensure_fastpath()
+        each(partial(_start_agent, site), offloaded)
+
+
+def _start_agent(site: Site, guest: Guest) -> None:
+    names = site.names
+    agent.directory(names, guest.name).mkdir(exist_ok=True)
+    started = site.start(
+        agent.role(guest.name),
+        agent.argv(names, guest.name),
+        log=agent.log_file(names, guest.name),
+        env=agent.environment(site.binaries),
+        netns=names.netns(guest.name),
+    )
+    agent.await_ready(names, guest.name, started)
+
+
 def _start_daemon(site: Site, switch: Switch, daemon: str, argv: list[str]) -> Process:
     return site.start(
         switch.role(daemon),
@@ -160,12 +184,19 @@ def create_objects(place: Place, topology: Topology) -> list[Guest]:
     """Create tenants, networks and ports; return the guests as they are to be."""
     networks: dict[tuple[str, str], dict[str, Any]] = {}
     with Client(place.api_url) as client:
+        if any(guest.offload == CVSW for guest in topology.guests):
+            give_agents_a_pool(client)
         for tenant, spec in topology.tenants.items():
             client.post("/v1/tenants", {"name": tenant})
             for name, network in spec.networks.items():
                 body = {"name": name} | _given(network)
                 networks[tenant, name] = client.post(item_path("tenants", tenant, "networks"), body)
         return [create_port(client, guest, networks[guest.tenant, guest.network]) for guest in topology.guests]
+
+
+def give_agents_a_pool(client: Client) -> None:
+    """Let ports encapsulate: tunnel endpoints of their vNICs come from here."""
+    client.patch("/v1/settings", {"agent_pools": [str(node.AGENT_POOL)]})
 
 
 def _given(spec: NetworkSpec | GuestSpec) -> dict[str, Any]:
@@ -186,6 +217,7 @@ def create_port(client: Client, spec: GuestSpec, network: dict[str, Any]) -> Gue
         mac=port["mac"],
         mtu=network["mtu"],
         addresses=tuple(_with_prefix(address, network["pools"]) for address in port["addresses"]),
+        offload=port["offload"],
     )
 
 

@@ -16,6 +16,7 @@ from nvo3.lab.lab import Lab
 from nvo3.lab.progress import Say, quiet, shown
 from nvo3.lab.report import Report, render
 from nvo3.model.errors import ConfigError, Nvo3Error
+from nvo3.model.logical import NONE, OFFLOADS
 
 app = typer.Typer(no_args_is_help=True, help="A lab in network namespaces: hypervisors, tenants and guests on this machine.")
 guest_app = typer.Typer(no_args_is_help=True, help="Add, move and delete guests while the lab is up.")
@@ -130,11 +131,12 @@ def guest_add(
     network: Annotated[str, typer.Option("--network")],
     hypervisor: Annotated[str, typer.Option("--hypervisor")],
     address: Annotated[list[str] | None, typer.Option("--address", help="May be repeated; by default one of each pool.")] = None,
+    offload: Annotated[str, typer.Option(metavar="|".join(OFFLOADS), help="cvsw: with an agent in its vNIC, which encapsulates.")] = NONE,
     instance: Instance = None,
 ) -> None:
     """Create a port and a guest on it."""
     with user_errors(), shown() as say:
-        guest = _lab(instance, say).guest_add(name, tenant, network, hypervisor, address or ())
+        guest = _lab(instance, say).guest_add(name, tenant, network, hypervisor, address or (), offload)
     print(f"{guest.name}: {', '.join(guest.plain_addresses) or guest.mac} on {guest.hypervisor}")
 
 

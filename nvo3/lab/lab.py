@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nvo3.api.client import ApiError, Client, item_path
-from nvo3.lab import build, controller, journal, node, ovs, place, probe, process, system, vnic
+from nvo3.lab import agent, build, controller, journal, node, ovs, place, probe, process, system, vnic
 from nvo3.lab.errors import CommandFailed, LabError
 from nvo3.lab.journal import Entry, Journal
 from nvo3.lab.names import RESERVED, RUN_ROOT, Names, check_instance, instance_of
@@ -21,6 +21,7 @@ from nvo3.lab.report import HypervisorReport, Report
 from nvo3.lab.topology import GuestSpec, Topology, Wire
 from nvo3.model.errors import ConfigError
 from nvo3.model.ids import check_name
+from nvo3.model.logical import CVSW, NONE
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _LOCK_WAIT_S = 120.0
@@ -92,6 +93,10 @@ class Lab:
             if not self._runs(site.switch(name).role(ovs.VSWITCHD)):
                 self._say(f"{name}: {ovs.VSWITCHD} is not running: starting it")
                 build.start_vswitchd(site, record, index)
+        gone = [guest for guest in record.guests.values() if guest.offload == CVSW and not self._runs(agent.role(guest.name))]
+        for guest in gone:
+            self._say(f"{guest.name}: its agent is not running: starting it")
+        build.start_agents(site, gone)
         if not self._runs(controller.ROLE):
             self._say("the controller is not running: starting it")
             build.start_controller(site, record.place)
@@ -166,7 +171,8 @@ class Lab:
 
     def _roles(self, record: Record) -> list[str]:
         switches = [f"{name} {daemon}" for name in record.topology.hypervisors for daemon in (ovs.OVSDB_SERVER, ovs.VSWITCHD)]
-        return [controller.ROLE, *switches]
+        agents = [agent.role(guest.name) for guest in record.guests.values() if guest.offload == CVSW]
+        return [controller.ROLE, *switches, *agents]
 
     def _runs(self, role: str) -> bool:
         last = self.journal.last_process(role)
@@ -181,7 +187,7 @@ class Lab:
         return Client(self.api_url)
 
     def pid(self, role: str) -> int:
-        """Return the pid of a daemon: `controller`, `hv1 ovs-vswitchd`, `hv1 ovsdb-server`, ….
+        """Return the pid of a daemon: `controller`, `hv1 ovs-vswitchd`, `hv1 ovsdb-server`, `r1 nvo3-agent`, ….
 
         Raises LabError if it does not run.
         """
@@ -200,6 +206,8 @@ class Lab:
         if role == controller.ROLE:
             return controller.log_file(self.names.run_dir / controller.ROLE)
         hypervisor, _, daemon = role.partition(" ")
+        if role == agent.role(hypervisor):
+            return agent.log_file(self.names, hypervisor)
         return self.switch(hypervisor).log(daemon)
 
     def switch(self, hypervisor: str) -> ovs.Switch:
@@ -251,7 +259,7 @@ class Lab:
 
     # Guests.
 
-    def guest_add(self, name: str, tenant: str, network: str, hypervisor: str, addresses: Sequence[str] = ()) -> Guest:
+    def guest_add(self, name: str, tenant: str, network: str, hypervisor: str, addresses: Sequence[str] = (), offload: str = NONE) -> Guest:
         """Create a port and a guest on it; return it once it is up.  Nothing stays if this fails."""
         with self._locked():
             record = self.record
@@ -259,7 +267,10 @@ class Lab:
             given: dict[str, Any] = {"name": name, "tenant": tenant, "network": network, "hypervisor": hypervisor}
             with Client(record.place.api_url) as client:
                 found = client.get(item_path("tenants", tenant, "networks", network))
-                body = {"name": name} | ({"addresses": list(addresses)} if addresses else {})
+                body: dict[str, Any] = {"name": name} | ({"addresses": list(addresses)} if addresses else {})
+                if offload != NONE:
+                    build.give_agents_a_pool(client)
+                    body["offload"] = offload
                 guest = build.create_port(client, GuestSpec.model_construct(**given | body), found)
                 try:
                     self._plug_new(record, guest)
@@ -288,6 +299,7 @@ class Lab:
         node.create_namespaces([space])
         vnic.create_guest(self.names, guest)
         build.plug(self.switch(guest.hypervisor), [guest])
+        build.start_agents(self._site(), [guest])
         build.await_up(record.place, guest)
 
     def _remove_guest(self, guest: Guest) -> None:
@@ -333,7 +345,10 @@ class Lab:
                 return guest
             moved = replace(guest, hypervisor=hypervisor)
             self._plug_second(record, guest, moved)
+            if moved.offload == CVSW:
+                self.stop_agent(name)  # which gives the vNIC back
             vnic.swap(self.names, moved)
+            build.start_agents(self._site(), [moved])
             self._drop_first(guest)
             record.with_guest(moved).save(self.names.record_file)
             build.await_up(record.place, moved)
@@ -366,6 +381,14 @@ class Lab:
     def start_controller(self) -> None:
         """Start the controller and wait until its API answers."""
         build.start_controller(self._site(), self.record.place)
+
+    def stop_agent(self, guest: str, number: signal.Signals = signal.SIGTERM, timeout_s: float = 10.0) -> None:
+        """Signal the agent of a guest's vNIC and wait until it is gone."""
+        self._stop(agent.role(guest), number, timeout_s)
+
+    def start_agent(self, guest: str) -> None:
+        """Start the agent of a guest's vNIC; it has taken this over when this returns."""
+        build.start_agents(self._site(), [self._guest(self.record, guest)])
 
     def stop_vswitchd(self, hypervisor: str, number: signal.Signals = signal.SIGTERM, timeout_s: float = 10.0) -> None:
         """Signal a hypervisor's ovs-vswitchd and wait until it is gone."""

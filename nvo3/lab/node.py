@@ -28,6 +28,9 @@ _MANAGEMENT_BRIDGE = "br0"
 UNDERLAY_MTU = 1500
 UNDERLAY_SUBNET = IPv4Network("192.0.2.0/24")  # RFC 5737: documentation
 
+# Where tunnel endpoints of guests' vNICs come from, above those of hypervisors.  OVS finds a neighbour only in a prefix of its own.
+AGENT_POOL = IPv4Network("192.0.2.224/27")
+
 # A hypervisor's own stack takes no part in what OVS forwards; addresses on its bridges and its management NIC only.
 HYPERVISOR_SYSCTLS = {
     "ipv6/conf/all/disable_ipv6": "1",

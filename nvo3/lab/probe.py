@@ -12,11 +12,13 @@ from functools import partial
 from ipaddress import ip_address
 
 from nvo3.lab import frame, parallel, system
+from nvo3.lab.agent import TAP
 from nvo3.lab.errors import LabError
 from nvo3.lab.matrix import Cell, Seen, Target, judge, targets
 from nvo3.lab.names import Names
 from nvo3.lab.record import Guest
 from nvo3.lab.vnic import VNIC
+from nvo3.model.logical import CVSW
 
 TIMEOUT_S = 1.5
 _RESEND_S = 0.1  # a first packet may be lost while a neighbour is resolved
@@ -57,6 +59,11 @@ def measure(names: Names, guests: Sequence[Guest], timeout_s: float = TIMEOUT_S)
     return judge(guests, sent, seen)
 
 
+def _device(guest: Guest) -> str:
+    """Return the device that has a guest's addresses."""
+    return TAP if guest.offload == CVSW else VNIC
+
+
 class _Sockets:
     """Per guest: an UDP socket for each address, one for frames with tokens of their own, one that hears all frames."""
 
@@ -79,19 +86,20 @@ class _Sockets:
         for text in guest.plain_addresses:
             family = ip_address(text).version
             kind = socket.AF_INET if family == 4 else socket.AF_INET6
-            self._add(number, family, socket.socket(kind, socket.SOCK_DGRAM), (text, self.port))
+            one = socket.socket(kind, socket.SOCK_DGRAM)
+            with suppress(OSError):  # without its device: binding fails, too
+                # By the vNIC whatever the routes say: a network may have several prefixes.
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, _device(guest).encode())
+            self._add(number, family, one, (text, self.port))
         tokens = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(frame.ETHERTYPE_TOKEN))
-        self._add(number, _TOKENS, tokens, (VNIC, frame.ETHERTYPE_TOKEN))
+        self._add(number, _TOKENS, tokens, (_device(guest), frame.ETHERTYPE_TOKEN))
         frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # hears nothing until it is bound: the filter first
         _attach_filter(frames)
-        self._add(number, _FRAMES, frames, (VNIC, _EVERY_PROTOCOL))
+        self._add(number, _FRAMES, frames, (_device(guest), _EVERY_PROTOCOL))
 
     def _add(self, number: int, family: int, one: socket.socket, address: tuple[str, int]) -> None:
         one.setblocking(False)
         try:
-            if family in (4, 6):
-                # By the vNIC whatever the routes say: a network may have several prefixes.
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, VNIC.encode())
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
             one.bind(address)
         except OSError:  # the guest has lost its vNIC or the address: unreachable
@@ -157,8 +165,10 @@ class _Run:
         return parts
 
     def _forget_neighbours(self) -> None:
-        spaces = [self._names.netns(guest.name) for guest in self._guests]
-        parallel.each(lambda space: system.ip([f"neighbour flush dev {VNIC}"], space, force=True), spaces)
+        def forget(guest: Guest) -> None:
+            system.ip([f"neighbour flush dev {_device(guest)}"], self._names.netns(guest.name), force=True)
+
+        parallel.each(forget, self._guests)
 
     def _send(self, numbers: Iterable[int]) -> None:
         for count, number in enumerate(numbers):
@@ -174,7 +184,8 @@ class _Run:
         if not target.expected:
             sender.send(self._frame(target, token))
         elif target.family == _TOKENS:
-            sender.sendto(token, (VNIC, frame.ETHERTYPE_TOKEN, 0, 0, frame.mac_bytes(target.address)))
+            device = _device(self._guests[target.source])
+            sender.sendto(token, (device, frame.ETHERTYPE_TOKEN, 0, 0, frame.mac_bytes(target.address)))
         else:
             sender.sendto(token, (target.address, self._sockets.port))
 

@@ -13,13 +13,14 @@ from typing import Any, Self
 from nvo3.lab.errors import LabError
 from nvo3.lab.place import Place
 from nvo3.lab.topology import Topology, Wire
+from nvo3.model.logical import NONE
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
     """A guest that is plugged in.
 
-    addresses: with their prefix length, `10.0.0.11/24`.  mtu: bytes of IP.  port: uuid, the interface-id.
+    addresses: with their prefix length, `10.0.0.11/24`.  mtu: bytes of IP.  port: uuid, the interface-id.  offload: as its port has it.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Guest:
     mac: str
     mtu: int
     addresses: tuple[str, ...]
+    offload: str = NONE
 
     @property
     def plain_addresses(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from nvo3.model.errors import ConfigError
 from nvo3.model.ids import VNI_MAX, VNI_MIN, check_name, parse_mac
-from nvo3.model.logical import AUTO, MTU_MAX, MTU_MIN, NONE
+from nvo3.model.logical import AUTO, MTU_MAX, MTU_MIN, NONE, OFFLOADS
 from nvo3.model.physical import ENCAPSULATIONS
 
 HYPERVISORS_MAX = 200  # management addresses of a /24, less the controller's and a margin
@@ -53,6 +53,12 @@ def _encapsulation(value: Any) -> str:
     known = (AUTO, NONE, *ENCAPSULATIONS)
     if value not in known:
         raise ValueError(f"{value!r} is not one of {', '.join(known)}")
+    return str(value)
+
+
+def _offload(value: Any) -> str:
+    if value not in OFFLOADS:
+        raise ValueError(f"{value!r} is not one of {', '.join(OFFLOADS)}")
     return str(value)
 
 
@@ -104,6 +110,7 @@ class GuestSpec(Spec):
     addresses: list[Address] | None = None
     mac: MacText | None = None
     port_security: bool | None = None
+    offload: Annotated[str, BeforeValidator(_offload)] | None = None
 
 
 class Topology(Spec):
