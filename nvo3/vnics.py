@@ -44,7 +44,7 @@ class StartVnic:
 
 @dataclass(frozen=True, slots=True)
 class StopVnic:
-    """There is no such vNIC any more; its agent, if it can be reached, is told to forget what it has."""
+    """There is no such vNIC any more; its agent is told to forget what it has, before the hypervisor stops taking tunnel packets."""
 
     port: UUID
 

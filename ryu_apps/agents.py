@@ -16,7 +16,7 @@ from uuid import UUID
 import eventlet
 
 from nvo3.cvsw import effect as cvsw_effect
-from nvo3.cvsw.controller import ControllerSession, Phase
+from nvo3.cvsw.controller import ControllerSession, Phase, farewell
 from nvo3.cvsw.effect import Change, ControllerEffect, ControllerEvent, ReadTable, Received, Settings, Tick
 from nvo3.cvsw.flow import Flow
 from nvo3.cvsw.rules import encapsulations, flows_of
@@ -32,6 +32,9 @@ from nvo3.wire.of10 import NS, FlowStats
 LOG = logging.getLogger("nvo3")
 
 _IDLE_S = 1.0
+_NEVER = float("inf")
+_FAREWELLS = 3
+_FAREWELL_GAP_S = 0.05
 _STATES: dict[Phase, AgentState] = {
     Phase.GREETING: "absent",
     Phase.SYNCING: "connecting",
@@ -46,6 +49,7 @@ class _Agent:
     """One vNIC's.  epochs: which of the core's changes each version of the session holds.  flows: of each rule."""
 
     place: Place
+    mac: bytes
     session: ControllerSession
     name: str
     capabilities: Capability = CAPABILITIES
@@ -55,7 +59,7 @@ class _Agent:
     epochs: deque[tuple[int, int]] = field(default_factory=deque)
     epoch: int = -1
     refused: dict[bytes, str] = field(default_factory=dict)
-    due: float = 0.0
+    due: float = _NEVER
     readers: list[eventlet.event.Event] = field(default_factory=list)
 
 
@@ -90,7 +94,8 @@ class Agents:
             case StartVnic(port, place):
                 self._start(port, place)
             case StopVnic(port):
-                self._forget(port)
+                if (agent := self._forget(port)) is not None:
+                    self._dismiss(port, agent, _FAREWELLS)
             case ChangeRules(port, adds, deletes, epoch):
                 if (agent := self._agents.get(port)) is not None:
                     self._change(port, agent, adds, deletes, epoch)
@@ -98,19 +103,27 @@ class Agents:
     def _start(self, port: UUID, place: Place) -> None:
         self._forget(port)
         mac = mac_to_int(place.mac).to_bytes(6, "big")
-        agent = self._agents[port] = _Agent(place, ControllerSession(mac, random.SystemRandom()), self._name(port))
+        agent = self._agents[port] = _Agent(place, mac, ControllerSession(mac, random.SystemRandom()), self._name(port))
         self._by_place[place.dpid, place.ofport] = port
         self._handle(port, agent, Settings(place.underlay_mtu, OFFLOADS))
 
-    def _forget(self, port: UUID) -> None:
+    def _dismiss(self, port: UUID, agent: _Agent, n_times: int) -> None:
+        """Have an agent lose its table, which nobody would take packets by any more; unless it is ours again."""
+        if port in self._agents or not n_times:
+            return
+        for frame in farewell(agent.mac):
+            self._send(agent.place.dpid, agent.place.ofport, frame)
+        eventlet.spawn_after(_FAREWELL_GAP_S, self._dismiss, port, agent, n_times - 1)
+
+    def _forget(self, port: UUID) -> _Agent | None:
         agent = self._agents.pop(port, None)
         if agent is None:
-            return
+            return None
         place = agent.place
         if self._by_place.get((place.dpid, place.ofport)) == port:
             del self._by_place[place.dpid, place.ofport]
-        for reader in agent.readers:
-            reader.send(None)
+        _answer(agent, None)
+        return agent
 
     def _change(self, port: UUID, agent: _Agent, adds: Iterable[VnicRule], deletes: Iterable[Any], epoch: int) -> None:
         put, delete = dict[bytes, Flow](), set[bytes]()
@@ -142,6 +155,7 @@ class Agents:
                 due, _, port = heapq.heappop(self._queue)
                 agent = self._agents.get(port)
                 if agent is not None and agent.due == due:
+                    agent.due = _NEVER
                     self._handle(port, agent, Tick())
             wait_s = min(max(self._queue[0][0] - now, 0), _IDLE_S) if self._queue else _IDLE_S
             with eventlet.Timeout(wait_s, False):
@@ -171,6 +185,7 @@ class Agents:
             case cvsw_effect.Lost():
                 LOG.warning("agent of port %s: does not answer any more", agent.name)
                 agent.present, agent.epoch = False, -1
+                _answer(agent, None)
                 agent.refused.clear()
                 self._tell(port, agent)
             case cvsw_effect.Confirmed(version):
@@ -180,9 +195,7 @@ class Agents:
             case cvsw_effect.Refused(what, code):
                 self._refused(port, agent, what, code)
             case cvsw_effect.TableRead(entries):
-                readers, agent.readers = agent.readers, []
-                for reader in readers:
-                    reader.send(entries)
+                _answer(agent, entries)
 
     def _registered(self, port: UUID, agent: _Agent, capabilities: Capability) -> None:
         kind = "registered" if capabilities else "registered, an original driver"
@@ -244,6 +257,13 @@ class Agents:
         if reader in agent.readers:
             agent.readers.remove(reader)
         return None if entries is None else _compare(agent.session.desired, entries)
+
+
+def _answer(agent: _Agent, entries: tuple[FlowStats, ...] | None) -> None:
+    """Tell those who wait for an agent's table."""
+    readers, agent.readers = agent.readers, []
+    for reader in readers:
+        reader.send(entries)
 
 
 def _compare(desired: Mapping[bytes, Flow], entries: Iterable[FlowStats]) -> tuple[AgentEntry, ...]:

@@ -49,6 +49,6 @@ def blueprint(backend: Backend) -> APIBlueprint:
         state = "unbound" if status is None else status.state
         if status is None or status.state != "connected" or "flow_stats" not in status.capabilities:
             raise Problem(409, f"the agent of port {backend.view.path(port)} cannot be asked for its table: it is {state}")
-        raise Problem(504, f"the agent of port {backend.view.path(port)} did not answer within {_TABLE_S:g} s")
+        raise Problem(504, f"the agent of port {backend.view.path(port)} did not answer, or was lost, within {_TABLE_S:g} s")
 
     return routes

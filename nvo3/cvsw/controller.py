@@ -35,11 +35,12 @@ from nvo3.cvsw.original import OriginalPlan
 from nvo3.cvsw.plan import RETRY_S, Plan, digest_of
 from nvo3.cvsw.reader import Reader
 from nvo3.cvsw.timing import RoundTrip
-from nvo3.wire import cvsw
+from nvo3.wire import cvsw, of10
 from nvo3.wire.cvsw import CAPABILITIES, Type
 from nvo3.wire.errors import WireError
 from nvo3.wire.of10 import Reason
 from nvo3.wire.of10_error import Code
+from nvo3.wire.of10_match import Match
 
 HELLO_MIN_S = 0.1
 HELLO_MAX_S = 5.0
@@ -57,6 +58,15 @@ _TIMED_OUT = (Reason.IDLE_TIMEOUT, Reason.HARD_TIMEOUT)
 _FROM_AGENT = frozenset(
     {Type.REGISTER, Type.BARRIER_REPLY, Type.ECHO_REPLY, Type.FLOW_STATS_REPLY, Type.FLOW_REMOVED, Type.ERROR},
 )
+
+
+def farewell(mac: bytes) -> tuple[bytes, bytes]:
+    """Return frames by which a vNIC that is not programmed any more loses its table, so that data passes untouched.
+
+    No answer is waited for: a HELLO that offers nothing, after which FLOW_MODs have no numbers, and a deletion of everything.
+    """
+    everything = of10.FlowMod(of10.Command.DELETE, Match(), 0)
+    return cvsw.serialize(mac, cvsw.Hello()), cvsw.serialize(mac, cvsw.DeleteEntry(everything), published=True)
 
 
 class Phase(Enum):

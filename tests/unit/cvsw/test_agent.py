@@ -3,6 +3,7 @@
 import pytest
 
 from nvo3.cvsw.agent import AgentSession
+from nvo3.cvsw.controller import farewell
 from nvo3.cvsw.effect import DeviceRefused, Received, Send, SetMtu, SetOffload, State, StateChanged, Tick
 from nvo3.cvsw.table import FlowTable
 from nvo3.wire import cvsw, of10
@@ -109,6 +110,18 @@ def test_announces_itself_again_where_our_controller_is_silent(agent: Agent) -> 
 
 
 # An original controller
+
+
+def test_farewell_empties_the_table_whatever_the_session(agent: Agent) -> None:
+    session = agent.session
+    for xid, in_port in enumerate((1, 2)):
+        session.table.apply(flow_mod(in_port, xid), 0.0)
+    session.table.apply(FlowMod(Command.ADD, Match(tunnel=TunnelMatch(Tunnel.STT, 5001, 24)), 7), 0.0)
+    assert len(session.table) == 3
+    for _ in range(2):
+        for frame in farewell(MAC):
+            session.handle(Received(frame), 1.0)
+        assert len(session.table) == 0
 
 
 def test_original_controller_gets_no_types_of_ours() -> None:
