@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from nvo3.agent.command import tap_name
-from nvo3.lab import controller, ovs, process, system
+from nvo3.lab import ovs, process, system
 from nvo3.lab.errors import DaemonFailed
 from nvo3.lab.names import Names
 from nvo3.lab.process import Process
@@ -32,11 +32,6 @@ def log_file(names: Names, guest: str) -> Path:
 def argv(names: Names, guest: str) -> list[str]:
     """Return how to start it."""
     return [sys.executable, "-m", "nvo3.agent.command", "--vnic", VNIC, "--run-dir", str(directory(names, guest))]
-
-
-def environment(binaries: ovs.Binaries) -> dict[str, str]:
-    """Return its environment: this checkout's code."""
-    return controller.environment(binaries)
 
 
 def await_ready(names: Names, guest: str, started: Process) -> None:

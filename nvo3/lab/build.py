@@ -157,7 +157,7 @@ def _start_agent(site: Site, guest: Guest) -> None:
         agent.role(guest.name),
         agent.argv(names, guest.name),
         log=agent.log_file(names, guest.name),
-        env=agent.environment(site.binaries),
+        env=controller.environment(site.binaries),
         netns=names.netns(guest.name),
     )
     agent.await_ready(names, guest.name, started)

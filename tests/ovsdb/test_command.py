@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from nvo3.model.errors import ConfigError, Conflict, NotFound, Nvo3Error
+from nvo3.model.ids import Mac
 from nvo3.model.logical import Settings
-from nvo3.model.physical import ENCAPSULATIONS, HypervisorView
+from nvo3.model.physical import ENCAPSULATIONS, HypervisorView, Vport
 from nvo3.ovsdb import command, seen
 
 pytestmark = pytest.mark.ovsdb
@@ -165,6 +166,16 @@ def test_a_port_that_encapsulates_has_an_endpoint_of_its_own(agents: Any) -> Non
     assert _offload(agents, "a1", "cvsw") == ("cvsw", "192.0.2.130")
     command.set_settings(agents, agent_pools=[])
     assert str(agents.view.port("red", "web", "a1").underlay_ip) == "192.0.2.130"  # what is given out stays
+
+
+def test_what_a_hypervisor_told_is_read_back_whole(red: Any) -> None:
+    hypervisor = command.create_hypervisor(red, "hv1", "tcp:192.0.2.1:6640")
+    vport = Vport(red.view.port("red", "web", "a1").uuid, "tap0", 7)
+    told = HypervisorView(IPv4Address("192.0.2.11"), (("stt", 65004),), 65000, (vport,), 1500, Mac("02:00:00:00:00:81"))
+    red.transact(seen.remember(hypervisor.uuid, told))
+    assert red.view.hypervisor("hv1").seen == told
+    red.transact(seen.remember(hypervisor.uuid, HypervisorView(None, (), None, ())))
+    assert red.view.hypervisor("hv1").seen == HypervisorView(None, (), None, ())
 
 
 def test_endpoints_keep_off_hypervisors_and_run_out(agents: Any) -> None:
