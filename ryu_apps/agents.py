@@ -46,7 +46,11 @@ _STATES: dict[Phase, AgentState] = {
 
 @dataclass(slots=True)
 class _Agent:
-    """One vNIC's.  epochs: which of the core's changes each version of the session holds.  flows: of each rule."""
+    """One vNIC's.
+
+    flows: of each rule.  epochs: which of the core's changes each version of the session holds, from the first that no confirmation has
+    covered; settled: the one before.  epoch: the change up to which the agent has its rules now, -1 from its loss to its next confirmation.
+    """
 
     place: Place
     mac: bytes
@@ -57,6 +61,7 @@ class _Agent:
     rules: dict[Any, VnicRule] = field(default_factory=dict)
     flows: dict[Any, tuple[Flow, ...]] = field(default_factory=dict)
     epochs: deque[tuple[int, int]] = field(default_factory=deque)
+    settled: int = -1
     epoch: int = -1
     refused: dict[bytes, str] = field(default_factory=dict)
     due: float = _NEVER
@@ -190,7 +195,8 @@ class Agents:
                 self._tell(port, agent)
             case cvsw_effect.Confirmed(version):
                 while agent.epochs and agent.epochs[0][0] <= version:
-                    agent.epoch = agent.epochs.popleft()[1]
+                    agent.settled = agent.epochs.popleft()[1]
+                agent.epoch = agent.settled
                 self._tell(port, agent)
             case cvsw_effect.Refused(what, code):
                 self._refused(port, agent, what, code)
@@ -203,7 +209,7 @@ class Agents:
         agent.present = True
         if capabilities != agent.capabilities:
             agent.capabilities = capabilities
-            self._change(port, agent, tuple(agent.rules.values()), (), agent.epochs[-1][1] if agent.epochs else agent.epoch)
+            self._change(port, agent, tuple(agent.rules.values()), (), agent.epochs[-1][1] if agent.epochs else agent.settled)
         self._tell(port, agent)
 
     def _refused(self, port: UUID, agent: _Agent, what: Any, code: Any) -> None:
