@@ -201,6 +201,7 @@ class Controller:
     def _handle_northbound(self, event: NorthboundChanged, now: float) -> None:
         if self._settle_at is None:
             self._settle_at = now + SETTLE_S
+        flat_before = self.inventory.flat_network
         # Children go before their parents, and come after them.
         order: tuple[Kind, ...] = ("port", "network", "tenant", "hypervisor")
         for kind, uuid in sorted(event.deleted, key=lambda d: order.index(d[0])):
@@ -208,6 +209,9 @@ class Controller:
         types = (Settings, Hypervisor, Tenant, Network, Port)
         for row in sorted(event.upserted, key=lambda r: types.index(type(r))):
             self._upsert(row)
+        if self.inventory.flat_network != flat_before:  # another one has, or had, the patch to the underlay
+            for network in self.inventory.networks.keys() & {flat_before, self.inventory.flat_network}:
+                self._mark_network(network)
         self._follow_bridge()
 
     def _delete(self, kind: Kind, uuid: UUID) -> None:

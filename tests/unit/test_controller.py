@@ -32,7 +32,7 @@ from nvo3.model.logical import MTU_MAX, NONE, Network, Port, Settings, Tenant
 from nvo3.model.physical import Hypervisor, HypervisorView, Vport
 from nvo3.model.tunnel_key import CONTEXT_ID, TunnelKey
 from nvo3.pipeline import compose
-from nvo3.pipeline.flow import Field, Move, Output, SetField, Table
+from nvo3.pipeline.flow import Cond, Field, Move, Output, SetField, Table
 
 TUNNELS = (("vxlan", 65001), ("geneve", 65002))
 
@@ -377,6 +377,27 @@ def test_flat_network_asks_for_the_patch_and_uses_it() -> None:
     assert system.tunnel_ports(0) == {65000}
     effects = system.do(NorthboundChanged((replace(system.network, encapsulation="auto"),)))
     assert {e.patch for e in effects if isinstance(e, ConfigureBridge)} == {False}
+
+
+def test_the_patch_belongs_to_one_flat_network_and_passes_to_the_next_when_that_has_gone() -> None:
+    system = System()
+    row = system.hypervisors[0]
+    system.views[row.uuid] = replace(system.views[row.uuid], patch_ofport=65000)
+    second = Network(uuid4(), system.tenant.uuid, "db", Vni(5002), NONE)
+    ports = [system.port(1), system.port(2, second)]
+    system.do(NorthboundChanged((replace(system.network, encapsulation=NONE), second, *ports)))
+    for ofport, port in enumerate(ports, 1):
+        system.plug(0, port, ofport)
+
+    def owners() -> list[UUID]:
+        flows, _ = system.core.desired_flows(dpid_of(row.uuid))
+        return [f.owner for f in flows if f.key.match == (Cond(Field.IN_PORT, 65000),)]
+
+    assert owners() == [system.network.uuid]
+    system.do(NorthboundChanged((replace(system.network, encapsulation="auto"),)))
+    assert owners() == [second.uuid]
+    system.do(NorthboundChanged((replace(system.network, encapsulation=NONE),)))
+    assert owners() == [system.network.uuid]
 
 
 def test_another_payload_of_sclp_goes_to_every_hypervisor_and_is_in_force_when_each_says_so() -> None:
