@@ -19,7 +19,7 @@ from nvo3.wire.cvsw import CAPABILITIES, Capability, Frame, Message, Type
 from nvo3.wire.errors import WireError
 from nvo3.wire.of10_error import Code, OpenFlowError
 
-MTU_MIN = 68  # RFC 791: what every module must forward
+MTU_MIN = 576  # RFC 791: what every host must take; every answer fits
 FRAME_MAX = 1514
 PARTS_MAX = 64  # of a FLOW_STATS_REPLY
 ANNOUNCE_MIN_S = 1.0

@@ -13,10 +13,12 @@ from nvo3.cvsw.flow import DIGEST_MASK, Flow, bucket_of, key_of
 from nvo3.cvsw.packet_key import PacketKey, value_and_mask
 from nvo3.wire import of10
 from nvo3.wire.of10 import Command, FlowMod, FlowRemoved, FlowStats, Reason
-from nvo3.wire.of10_action import Action, Output, Port
+from nvo3.wire.of10_action import Action, Output, Port, serialize_actions
 from nvo3.wire.of10_error import Code, OpenFlowError
 from nvo3.wire.of10_match import Match
 
+# Bytes of an entry's: with 472, what a frame tells of it has 586 bytes, which an MTU of 576 lets through.
+ACTIONS_MAX = 472
 _PORTS = frozenset(Port)
 
 
@@ -255,6 +257,9 @@ class FlowTable:
 
 
 def _check_actions(actions: tuple[Action, ...]) -> None:
+    n_bytes = len(serialize_actions(actions))
+    if n_bytes > ACTIONS_MAX:
+        raise OpenFlowError(Code.BAC_TOO_MANY, f"{n_bytes} bytes of actions exceed {ACTIONS_MAX}")
     for action in actions:
         if isinstance(action, Output) and action.port not in _PORTS:
             raise OpenFlowError(Code.BAC_BAD_OUT_PORT, f"port {action.port}, a vNIC has {Port.HOST} and {Port.NET}")

@@ -26,6 +26,7 @@ class Code(Enum):
     BAC_BAD_VENDOR = (2, 2)
     BAC_BAD_OUT_PORT = (2, 4)
     BAC_BAD_ARGUMENT = (2, 5)
+    BAC_TOO_MANY = (2, 7)
     FMFC_ALL_TABLES_FULL = (3, 0)
     FMFC_OVERLAP = (3, 1)
     FMFC_EPERM = (3, 2)

@@ -167,7 +167,7 @@ def test_off_means_off(agent: Agent) -> None:
 
 
 def test_mtu_that_is_none(agent: Agent) -> None:
-    assert code_of(agent.tell(cvsw.ChangeMtu(67))) == (Code.BRC_EPERM, 0)
+    assert code_of(agent.tell(cvsw.ChangeMtu(575))) == (Code.BRC_EPERM, 0)
     assert agent.session.mtu == NOT_SET
 
 
@@ -274,6 +274,17 @@ def test_refusal_of_the_table(agent: Agent) -> None:
     assert refused_entry(agent, flow_mod(8, 8).serialize()) == (Code.FMFC_ALL_TABLES_FULL, 8)
     assert refused_entry(agent, flow_mod(1, 9, flags=of10.FLAG_CHECK_OVERLAP).serialize()) == (Code.FMFC_OVERLAP, 9)
     assert bits(agent)[1] == 1 << 8 | 1 << 9
+
+
+def test_actions_that_statistics_cannot_tell_of_are_refused(agent: Agent) -> None:
+    """Whatever the table has can be read, also where frames are as small as they may be made."""
+    agent.session.frame_max = 14 + 576
+    for number, n_actions in enumerate((59, 60, 8182)):
+        mod = FlowMod(Command.ADD, Match(in_port=number), actions=(Output(2),) * n_actions, xid=number)
+        agent.tell(cvsw.SetEntry(mod))
+    [part] = agent.tell(cvsw.FlowStatsRequest(of10.FlowStatsRequest(xid=5)))
+    assert [len(entry.actions) for entry in part.reply.entries] == [59] and len(cvsw.serialize(MAC, part)) <= agent.session.frame_max
+    assert agent.session.drops == {"bac_too_many": 2}
 
 
 def test_wrong_command_is_refused(agent: Agent) -> None:
