@@ -61,7 +61,10 @@ class DisconnectHypervisor:
 
 @dataclass(frozen=True, slots=True)
 class ConfigureBridge:
-    """How br-int is to be.  patch: joined to br-phy.  sclp_payload: what its tunnels of SCLP carry."""
+    """How br-int is to be.  patch: joined to br-phy.  sclp_payload: what its tunnels of SCLP carry.
+
+    Which of its ports belong to vNICs that encapsulate, `Controller.encapsulates` tells.
+    """
 
     hypervisor: UUID
     patch: bool
@@ -177,6 +180,11 @@ class Controller:
         """Tell whether a bridge belongs to a registered hypervisor."""
         return dpid in self._by_dpid
 
+    def encapsulates(self, port: UUID) -> bool:
+        """Tell whether the vNIC of a port is to encapsulate."""
+        row = self.inventory.ports.get(port)
+        return row is not None and row.offload != NONE
+
     def unrealized(self, epoch: int) -> Iterator[UUID]:
         """Yield the connected hypervisors on which changes up to an epoch are not in force yet."""
         return (h for h, b in self.bridges.items() if b.connected and not (b.configured and self.is_realized(h, epoch)))
@@ -251,9 +259,12 @@ class Controller:
         before = self.inventory.ports.get(row.uuid)
         if before is not None and before.network != row.network:
             self._delete_port(row.uuid)
+        encapsulated = self.encapsulates(row.uuid)
         self.inventory.put_port(row)
         self._rebind(row.uuid)
         self._mark_port(row)
+        if self.encapsulates(row.uuid) != encapsulated:
+            self._configure_claimed(row.uuid)
 
     def _delete_port(self, port: UUID) -> None:
         row = self.inventory.ports.get(port)
@@ -263,6 +274,8 @@ class Controller:
         before = self.inventory.unbind(port)
         self._mark_moved(row, before, None)
         self.inventory.remove_port(port)
+        if row.offload != NONE:
+            self._configure_claimed(port)
         self._changed_at.pop(port, None)
 
     def _upsert_hypervisor(self, row: Hypervisor) -> None:
@@ -277,7 +290,7 @@ class Controller:
             self._set_view(row.uuid, row.seen)
         if known is None or known.row.remote != row.remote:
             self._effects.append(ConnectHypervisor(row, dpid))
-            self._effects.append(ConfigureBridge(row.uuid, self._patch_wanted, self._payload_wanted))
+            self._configure(row.uuid)
 
     def _delete_hypervisor(self, hypervisor: UUID) -> None:
         if hypervisor not in self.bridges:
@@ -294,7 +307,16 @@ class Controller:
         payload = self.inventory.sclp_payload
         if (patch, payload) != (self._patch_wanted, self._payload_wanted):
             self._patch_wanted, self._payload_wanted = patch, payload
-            self._effects += [ConfigureBridge(hypervisor, patch, payload) for hypervisor in self.bridges]
+            for hypervisor in self.bridges:
+                self._configure(hypervisor)
+
+    def _configure_claimed(self, port: UUID) -> None:
+        """Configure anew where an interface is plugged in for a port."""
+        for hypervisor in self.inventory.claims(port):
+            self._configure(hypervisor)
+
+    def _configure(self, hypervisor: UUID) -> None:
+        self._effects.append(ConfigureBridge(hypervisor, self._patch_wanted, self._payload_wanted))
 
     # Hypervisors.
 

@@ -151,7 +151,7 @@ class Nvo3Context:
             case ConnectHypervisor(hypervisor, dpid):
                 if (link := self._links.pop(hypervisor.uuid, None)) is not None:
                     link.stop()
-                self._links[hypervisor.uuid] = HypervisorLink(hypervisor, dpid, self._target, self.post)
+                self._links[hypervisor.uuid] = HypervisorLink(hypervisor, dpid, self._target, self.post, self.controller.encapsulates)
             case DisconnectHypervisor(hypervisor_id):
                 if (link := self._links.pop(hypervisor_id, None)) is not None:
                     link.stop(withdraw=True)

@@ -4,9 +4,8 @@ import json
 
 from nvo3.lab import system
 from nvo3.lab.names import Names, guest_interface
-from nvo3.lab.node import UNDERLAY_MTU, silence
+from nvo3.lab.node import silence
 from nvo3.lab.record import Guest
-from nvo3.model.logical import CVSW
 
 VNIC = "eth0"
 _NEW_VNIC = "eth0.new"
@@ -41,11 +40,9 @@ def attach(names: Names, guest: Guest, hypervisor: str, vnic: str, bridge: str =
     bridge: of the kernel, which takes the vNIC in place of Open vSwitch.
     """
     outer, space = guest_interface(guest.name), names.netns(hypervisor)
-    # A vNIC that encapsulates carries what the underlay does; the guest's end gets its MTU from the controller.
-    outer_mtu = UNDERLAY_MTU if guest.offload == CVSW else guest.mtu
     system.ip(
         [
-            f"link add name {outer} mtu {outer_mtu} netns {space} type veth"
+            f"link add name {outer} mtu {guest.mtu} netns {space} type veth"
             f" peer name {vnic} mtu {guest.mtu} address {guest.mac} gso_max_size {_GSO_MAX_SIZE} netns {names.netns(guest.name)}"
         ]
     )

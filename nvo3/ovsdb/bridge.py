@@ -1,12 +1,13 @@
-"""What the controller configures on a hypervisor: br-int, its controller, tunnel ports, and the patch to br-phy.
+"""What the controller configures on a hypervisor: br-int, its controller, tunnel ports, the patch to br-phy, and vNICs' MTU.
 
 `ensure` writes the difference between what is there and what should be into the IDL's open transaction; applied twice
-it changes nothing. Ports that others plug into br-int are theirs.
+it changes nothing. Ports that others plug into br-int are theirs, but for the MTU where the guest's vNIC encapsulates.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import ovs.db.idl
 
@@ -17,6 +18,8 @@ from nvo3.model.physical import ENCAPSULATIONS, PATCH_OFPORT, UNDERLAY_MTU_MAX, 
 BRIDGE = "br-int"
 UNDERLAY = "br-phy"
 OWNER = "nvo3"  # external_ids key on everything that we made
+IFACE_ID = "iface-id"  # Interface.external_ids, the convention of OVN and Neutron
+_MTU_OWNER = "nvo3-mtu"  # external_ids key where the mtu_request is ours
 _PATCH = "nvo3-phy"  # br-int's end
 _PATCH_PEER = "nvo3-int"  # br-phy's end
 _MAX_BACKOFF_MS = 1000  # how long a bridge waits before it tries the controller again
@@ -29,12 +32,16 @@ class NotOurs(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """controller: OpenFlow target, `tcp:IP:PORT`.  patch: join br-int to br-phy.  sclp_payload: what tunnels of SCLP carry."""
+    """controller: OpenFlow target, `tcp:IP:PORT`.  patch: join br-int to br-phy.  sclp_payload: what tunnels of SCLP carry.
+
+    encapsulates: tells whether the vNIC of a port is to, so that its interface must carry what the underlay does.
+    """
 
     dpid: Dpid
     controller: str
     patch: bool
     sclp_payload: str
+    encapsulates: Callable[[UUID], bool]
 
 
 def find(rows: Iterable[Any], name: str) -> Any | None:
@@ -107,6 +114,8 @@ def ensure(txn: ovs.db.idl.Transaction, root: Any, wanted: Wanted) -> bool:
     elif OWNER not in bridge.external_ids and any(c.target != wanted.controller for c in bridge.controller):
         targets = ", ".join(c.target for c in bridge.controller)
         raise NotOurs(f"{BRIDGE} exists and is controlled by {targets}")
+    else:
+        _ensure_mtu(writer, root, bridge, wanted.encapsulates)
     writer.merge(bridge, "external_ids", {OWNER: "true"})
     writer.merge(bridge, "other_config", _other_config(wanted))
     writer.assign(bridge, datapath_type="netdev", fail_mode=["secure"])
@@ -174,6 +183,24 @@ def _ensure_patch(writer: _Writer, root: Any, bridge: Any, wanted: bool) -> None
         writer.remove_port(underlay, _PATCH_PEER)
 
 
+def _ensure_mtu(writer: _Writer, root: Any, bridge: Any, encapsulates: Callable[[UUID], bool]) -> None:
+    """Ask for the underlay's MTU where vNICs encapsulate; a request of the host's own stays, and so does a larger MTU.
+
+    Open vSwitch gives no MTU back when a request is gone: the interface keeps the larger one, which does no harm.
+    """
+    mtu = underlay_mtu(root)
+    for interface in (interface for port in bridge.ports for interface in port.interfaces):
+        is_ours = _MTU_OWNER in interface.external_ids
+        port = port_of(interface)
+        if port is None or not encapsulates(port):
+            if is_ours:
+                writer.assign(interface, mtu_request=[])
+                interface.delkey("external_ids", _MTU_OWNER)
+        elif mtu is not None and (is_ours or (not interface.mtu_request and interface.mtu and interface.mtu[0] < mtu)):
+            writer.assign(interface, mtu_request=[mtu])
+            writer.merge(interface, "external_ids", {_MTU_OWNER: "true"})
+
+
 def withdraw(txn: ovs.db.idl.Transaction, root: Any) -> bool:
     """Take back everything; br-int itself goes if nobody else has a port on it.  Return whether anything was written."""
     writer = _Writer(txn)
@@ -181,6 +208,7 @@ def withdraw(txn: ovs.db.idl.Transaction, root: Any) -> bool:
     if bridge is None or OWNER not in bridge.external_ids:
         return False
     _ensure_patch(writer, root, bridge, wanted=False)
+    _ensure_mtu(writer, root, bridge, lambda port: False)
     for encapsulation in ENCAPSULATIONS.values():
         writer.remove_port(bridge, encapsulation.port)
     if [p.name for p in bridge.ports] == [BRIDGE]:
@@ -189,6 +217,14 @@ def withdraw(txn: ovs.db.idl.Transaction, root: Any) -> bool:
         bridge.controller = []
         bridge.delkey("external_ids", OWNER)
     return True
+
+
+def port_of(interface: Any) -> UUID | None:
+    """Return the port that an interface says it is; None for one of another system, or of none."""
+    try:
+        return UUID(interface.external_ids[IFACE_ID])
+    except (KeyError, ValueError):
+        return None
 
 
 def ofport_of(bridge: Any, name: str) -> int | None:

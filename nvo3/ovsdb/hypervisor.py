@@ -25,7 +25,6 @@ from nvo3.ovsdb import bridge, vswitch
 LOG = logging.getLogger(__name__)
 
 VTEP_IP = "nvo3-vtep-ip"  # Open_vSwitch.external_ids
-IFACE_ID = "iface-id"  # Interface.external_ids, the convention of OVN and Neutron
 _PROBE_MS = 5000
 _POLL_MS = 1000
 _BACKOFF_MAX_MS = 2000
@@ -33,7 +32,10 @@ _SILENT_S = 2.0  # a database that has accepted the connection answers sooner th
 
 
 class HypervisorLink:
-    """report: called with every change.  controller_target: gives the OpenFlow target for a local IP address of the connection."""
+    """report: called with every change.  controller_target: gives the OpenFlow target for a local IP address of the connection.
+
+    encapsulates: tells whether the vNIC of a port is to; `configure` is called when it may tell otherwise.
+    """
 
     def __init__(
         self,
@@ -41,12 +43,14 @@ class HypervisorLink:
         dpid: Dpid,
         controller_target: Callable[[str], str],
         report: Callable[[HypervisorChanged], None],
+        encapsulates: Callable[[UUID], bool],
     ) -> None:
         self.row = row
         self._patch, self._sclp_payload = False, SCLP_PAYLOADS[0]
         self._dpid = dpid
         self._controller_target = controller_target
         self._report = report
+        self._encapsulates = encapsulates
         self._reported: HypervisorChanged | None = None
         self._idl = vswitch.open_idl(row.remote, _PROBE_MS)
         self._idl._session.reconnect.set_backoff(_POLL_MS, _BACKOFF_MAX_MS)
@@ -165,7 +169,8 @@ class HypervisorLink:
             return self._txn_error
         txn = ovs.db.idl.Transaction(self._idl)
         try:
-            changed = bridge.ensure(txn, root, bridge.Wanted(self._dpid, self._target(), self._patch, self._sclp_payload))
+            wanted = bridge.Wanted(self._dpid, self._target(), self._patch, self._sclp_payload, self._encapsulates)
+            changed = bridge.ensure(txn, root, wanted)
         except bridge.NotOurs as error:
             txn.abort()
             return str(error)
@@ -239,13 +244,10 @@ class HypervisorLink:
 
 
 def _vport(interface: Any) -> Vport | None:
-    iface_id = interface.external_ids.get(IFACE_ID)
-    if iface_id is None or not interface.ofport or interface.ofport[0] <= 0:
+    port = bridge.port_of(interface)
+    if port is None or not interface.ofport or interface.ofport[0] <= 0:
         return None
-    try:
-        return Vport(UUID(iface_id), interface.name, interface.ofport[0])
-    except ValueError:
-        return None  # another system's id: not ours
+    return Vport(port, interface.name, interface.ofport[0])
 
 
 def _vtep_ip(root: Any) -> tuple[IPv4Address | None, str]:

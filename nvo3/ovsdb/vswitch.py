@@ -58,6 +58,7 @@ _SCHEMA: dict[str, Any] = {
                 "type": _STRING,
                 "options": _STRING_MAP,
                 "mtu": _OPTIONAL_INTEGER,
+                "mtu_request": _OPTIONAL_INTEGER,
                 "mac_in_use": _OPTIONAL_STRING,
                 "ofport": _OPTIONAL_INTEGER,
                 "ofport_request": _OPTIONAL_INTEGER,

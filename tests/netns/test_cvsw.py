@@ -15,6 +15,7 @@ import pytest
 
 from nvo3.api.client import ApiError
 from nvo3.lab import Lab
+from nvo3.lab.names import guest_interface
 from nvo3.lab.system import wait_until
 from nvo3.lab.topology import parse
 from tests.netns.conftest import unused_lab
@@ -171,6 +172,25 @@ def test_offload_on_and_off_under_traffic(vnics: Lab) -> None:
                 flowing(vnics)
             assert bool(wire.lines) == (offload == "cvsw")
     assert ping.gap_s <= 0.3, ping
+
+
+def test_hypervisors_end_of_a_vnic_carries_what_the_underlay_does(vnics: Lab) -> None:
+    def end(guest: str) -> tuple[int, str]:
+        """Its MTU, and what Open vSwitch is asked for."""
+        name = guest_interface(guest)
+        [link] = json.loads(vnics.run("hv1", ["ip", "-json", "link", "show", name]).stdout)
+        return link["mtu"], vnics.switch("hv1").vsctl("get", "interface", name, "mtu_request").strip()
+
+    port = "/v1/tenants/blue/networks/web/ports/b1"
+    assert (end("b1"), end("r3")) == ((1500, "1500"), (1400, "[]"))
+    try:
+        with vnics.client() as client:
+            client.patch(port, json={"offload": "none"}, wait="realized")
+        assert wait_until(lambda: end("b1") == (1500, "[]"), 5), end("b1")
+    finally:
+        with vnics.client() as client:
+            client.patch(port, json={"offload": "cvsw"}, wait="realized")
+    await_realized(vnics)
 
 
 def test_controller_killed_and_started_again_loses_nothing(vnics: Lab) -> None:

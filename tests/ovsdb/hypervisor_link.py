@@ -2,7 +2,8 @@
 
     hypervisor_link.py REMOTE
 
-Prints what it reports, a line of JSON each; configures the payload of SCLP that it reads from standard input, until that ends.
+Prints what it reports, a line of JSON each, and configures what it reads from standard input, until that ends: the payload of SCLP and the
+ports whose vNICs encapsulate; `withdraw` lets go.
 """
 
 # ruff: noqa: E402
@@ -31,9 +32,14 @@ def _report(event: HypervisorChanged) -> None:
 
 def main() -> None:
     row = Hypervisor(UUID(int=1), "hv", sys.argv[1])
-    link = HypervisorLink(row, Dpid(0x4E56_0000_0000_0001), lambda local_ip: "tcp:127.0.0.1:6653", _report)
-    while words := os.read(0, 4096).decode().split():
-        link.configure(False, words[-1])
+    ports: list[str] = []
+    link = HypervisorLink(row, Dpid(0x4E56_0000_0000_0001), lambda local_ip: "tcp:127.0.0.1:6653", _report, lambda port: str(port) in ports)
+    while lines := os.read(0, 4096).decode().splitlines():
+        payload, *ports = lines[-1].split()
+        if payload == "withdraw":
+            link.stop(withdraw=True)
+        else:
+            link.configure(False, payload)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Timer
+from uuid import uuid4
 
 import pytest
 
@@ -71,9 +72,10 @@ class Link:
         argv = [sys.executable, str(_LINK), remote]
         self.process = subprocess.Popen(argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def configure(self, payload: str) -> None:
+    def configure(self, payload: str, *ports: str) -> None:
+        """Configure the payload of SCLP and the ports whose vNICs encapsulate; "withdraw" lets go."""
         assert self.process.stdin is not None
-        self.process.stdin.write(payload + "\n")
+        self.process.stdin.write(" ".join((payload, *ports)) + "\n")
         self.process.stdin.flush()
 
     def await_report(self, **wanted: object) -> None:
@@ -101,6 +103,34 @@ def _await(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition does not come true"
         time.sleep(0.02)
+
+
+class _Vnics:
+    """br-int's interfaces of guests, and br-phy's own, as ovs-vswitchd tells of them."""
+
+    def __init__(self, database: Database, link: Link) -> None:
+        self._database = database
+        database.vsctl("add-br", "br-phy", "--", "set", "interface", "br-phy", "mtu=1500")
+        link.await_report(connected=True, configured=False)
+        database.take_over()
+        link.await_report(configured=True)
+
+    def plug(self, name: str, mtu: int, *columns: str) -> str:
+        port = str(uuid4())
+        identity = (f"external_ids:iface-id={port}", f"mtu={mtu}")
+        self._database.vsctl("add-port", "br-int", name, "--", "set", "interface", name, *identity, *columns)
+        return port
+
+    def requests(self) -> dict[str, str]:
+        found = {}
+        for name in self._database.vsctl("list-ports", "br-int").split():
+            asked = self._database.vsctl("get", "interface", name, "mtu_request")
+            if asked != "[]":
+                found[name] = asked
+        return found
+
+    def owned(self) -> str:
+        return self._database.vsctl("--columns=name", "--format=csv", "--no-headings", "find", "interface", "external_ids:nvo3-mtu=true")
 
 
 SCLP = {"remote_ip": "flow", "key": "flow", "offload": "true", "transport": "ip", "payload": "vxlan"}
@@ -151,3 +181,36 @@ def test_a_database_put_back_from_a_copy_is_configured_as_it_is(database: Databa
     shutil.copy(tmp_path / "copy", database.file)
     database.start()
     link.await_report(connected=True, configured=True)
+
+
+def test_interfaces_whose_vnics_encapsulate_get_the_mtu_of_the_underlay(database: Database, link: Link) -> None:
+    vnics = _Vnics(database, link)
+    a, b, larger = vnics.plug("a", 1400), vnics.plug("b", 1400), vnics.plug("c", 9000)
+    link.configure("vxlan", a, larger)
+    _await(lambda: vnics.requests() == {"a": "1500"})
+    link.await_report(configured=False)  # until ovs-vswitchd has done it
+    database.vsctl("set", "interface", "a", "mtu=1500")
+    database.take_over()
+    link.await_report(configured=True)
+    later = str(uuid4())
+    link.configure("vxlan", a, b, larger, later)
+    _await(lambda: vnics.requests() == {"a": "1500", "b": "1500"})
+    database.vsctl("add-port", "br-int", "d", "--", "set", "interface", "d", f"external_ids:iface-id={later}", "mtu=1400")
+    _await(lambda: vnics.requests() == {"a": "1500", "b": "1500", "d": "1500"})
+    database.vsctl("set", "interface", "br-phy", "mtu=1600")
+    _await(lambda: vnics.requests() == {"a": "1600", "b": "1600", "d": "1600"})
+
+
+@pytest.mark.parametrize("farewell", ["vxlan", "withdraw"])
+def test_requests_for_an_mtu_are_taken_back_but_for_those_of_the_host(database: Database, link: Link, farewell: str) -> None:
+    """When a vNIC does not encapsulate any more, and when the hypervisor is let go."""
+    vnics = _Vnics(database, link)
+    ours, theirs = vnics.plug("a", 1400), vnics.plug("b", 1400, "mtu_request=1450")
+    link.configure("vxlan", ours, theirs)
+    _await(lambda: vnics.requests() == {"a": "1500", "b": "1450"})
+    assert vnics.owned() == "a"
+    database.take_over()
+    link.await_report(configured=True)
+    link.configure(farewell)
+    _await(lambda: vnics.requests() == {"b": "1450"})
+    assert vnics.owned() == ""

@@ -28,7 +28,7 @@ from nvo3.model.event import (
     Tick,
 )
 from nvo3.model.ids import Dpid, Mac, Vni, dpid_of
-from nvo3.model.logical import MTU_MAX, NONE, Network, Port, Settings, Tenant
+from nvo3.model.logical import CVSW, MTU_MAX, NONE, Network, Port, Settings, Tenant
 from nvo3.model.physical import Hypervisor, HypervisorView, Vport
 from nvo3.model.tunnel_key import CONTEXT_ID, TunnelKey
 from nvo3.pipeline import compose
@@ -415,6 +415,29 @@ def test_another_payload_of_sclp_goes_to_every_hypervisor_and_is_in_force_when_e
     assert list(system.core.unrealized(system.core.epoch)) == []
     late = Hypervisor(uuid4(), "late", "tcp:192.0.2.9:6640")
     assert ConfigureBridge(late.uuid, False, "geneve") in system.do(NorthboundChanged((late,)))
+
+
+def test_a_hypervisor_looks_again_at_its_interfaces_when_a_vnic_begins_or_ends_to_encapsulate() -> None:
+    system = System()
+    a, b = (h.uuid for h in system.hypervisors)
+    first, second = system.port(1), system.port(2)
+    system.do(NorthboundChanged((first, second)))
+    system.plug(0, first, 1)
+    system.plug(1, second, 1)
+
+    def told(row: Port) -> set[UUID]:
+        return {e.hypervisor for e in system.do(NorthboundChanged((row,))) if isinstance(e, ConfigureBridge)}
+
+    first, second = (replace(row, offload=CVSW, underlay_ip=IPv4Address(f"192.0.2.20{i}")) for i, row in enumerate((first, second)))
+    assert told(first) == {a, b}  # each gets the patch to the underlay
+    assert system.core.encapsulates(first.uuid) and not system.core.encapsulates(second.uuid)
+    assert told(second) == {b}
+    assert told(replace(second, name="other")) == set()
+    assert told(replace(second, offload=NONE, underlay_ip=None)) == {b}
+    assert told(second) == {b}
+    effects = system.do(NorthboundChanged(deleted=(("port", second.uuid),)))
+    assert {e.hypervisor for e in effects if isinstance(e, ConfigureBridge)} == {b}
+    assert not system.core.encapsulates(second.uuid)
 
 
 def test_a_removed_hypervisor_is_let_go_and_forgotten_by_the_others() -> None:
