@@ -38,4 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="move as many bytes as the acceptance of STT asks for, which takes minutes")
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="also what takes minutes: as many bytes as the acceptance of STT asks for, and comparisons of speed",
+    )

@@ -7,14 +7,14 @@ guests and the same switches, and differ in their encapsulation only.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nvo3.bench.bed import KERNEL_BRIDGE, KERNEL_VXLAN, PATCHED, STOCK, Bed
+from nvo3.bench.bed import CVSW, KERNEL_BRIDGE, KERNEL_VXLAN, PATCHED, STOCK, Bed
 from nvo3.model.errors import ConfigError
 from nvo3.model.logical import NONE, SCLP_PAYLOADS
 from nvo3.model.physical import ENCAPSULATIONS, Encapsulation
 
 STT = "stt"
 SCLP, SCLP_UDP = "sclp", "sclp-udp"
-_STOCK_PREFIX = "stock-"
+_STOCK_PREFIX, _CVSW_PREFIX = "stock-", "cvsw-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,12 @@ def _overlays(encapsulation: Encapsulation) -> list[Arm]:
     ]
 
 
+def _in_vnic(name: str) -> Arm:
+    """Return the arm of an encapsulation, or of none, in the guests' vNICs; CVSW has SCLP with VXLAN inside only."""
+    payload = SCLP_PAYLOADS[0] if name != NONE and ENCAPSULATIONS[name].has_payload else ""
+    return Arm(f"{_CVSW_PREFIX}{name}", f"{name} by agents in the guests", CVSW, name, payload)
+
+
 ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in (
@@ -60,6 +66,7 @@ ARMS: dict[str, Arm] = {
             Arm(f"{_STOCK_PREFIX}{name}", f"{name} on Open vSwitch without the patches", STOCK, name)
             for name in (NONE, *(e.name for e in ENCAPSULATIONS.values() if e.proof is None))
         ),
+        *(_in_vnic(name) for name in (NONE, *ENCAPSULATIONS)),
         Arm("kernel-bridge", "flat: a Linux bridge on each hypervisor, no Open vSwitch", KERNEL_BRIDGE),
         Arm("kernel-vxlan", "a Linux bridge and a Linux VXLAN device on each hypervisor, no Open vSwitch", KERNEL_VXLAN),
     )
@@ -89,14 +96,16 @@ def reference(arms: Sequence[str]) -> str:
 def comparisons(arms: Sequence[str]) -> list[tuple[str, str]]:
     """Return the pairs (arm, arm below it) whose ratios say something.
 
-    Each with the reference, each of ours with the same on stock Open vSwitch, STT with every other, SCLP with what it carries, ours and
-    stock, and over UDP with STT, since the NIC cuts both.
+    Each with the reference, each of ours with the same on stock Open vSwitch, STT with every other, a vNIC's STT with other vNICs' arms and
+    stock ones, a vNIC's arm with the switch's, SCLP with what it carries, ours and stock, and over UDP with STT, since the NIC cuts both.
     """
     base = reference(arms)
     pairs = [(arm, base) for arm in arms]
     pairs += [(arm, f"{_STOCK_PREFIX}{arm}") for arm in arms]
     pairs += [(STT, arm) for arm in arms]
-    for one in (ARMS[arm] for arm in arms if arm in ARMS and ARMS[arm].sclp_payload):
+    pairs += [(f"{_CVSW_PREFIX}{STT}", arm) for arm in arms if arm.startswith((_STOCK_PREFIX, _CVSW_PREFIX))]
+    pairs += [(f"{_CVSW_PREFIX}{arm}", arm) for arm in arms]
+    for one in (ARMS[arm] for arm in arms if arm in ARMS and ARMS[arm].bed == PATCHED and ARMS[arm].sclp_payload):
         pairs += [(one.name, STT)] if one.encapsulation == SCLP_UDP else []
         pairs += [(one.name, one.sclp_payload), (one.name, f"{_STOCK_PREFIX}{one.sclp_payload}")]
     known = [(above, below) for above, below in pairs if above != below and above in arms and below in arms]

@@ -28,9 +28,10 @@ POOL = "10.0.0.0/24"
 
 PATCHED = "patched"
 STOCK = "stock"
+CVSW = "cvsw"
 KERNEL_BRIDGE = "kernel-bridge"
 KERNEL_VXLAN = "kernel-vxlan"
-_KINDS = {PATCHED: "", STOCK: "s", KERNEL_BRIDGE: "k", KERNEL_VXLAN: "v"}  # bed: what its instance ends with
+_KINDS = {PATCHED: "", STOCK: "s", CVSW: "c", KERNEL_BRIDGE: "k", KERNEL_VXLAN: "v"}  # bed: what its instance ends with
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Bed(Protocol):
         """Start a command in CLIENT or SERVER."""
 
     def cpu_seconds(self, guest: str) -> float:
-        """Return the CPU time that the switch which CLIENT or SERVER is plugged into used so far; 0 for the kernel's."""
+        """Return the CPU time that the switch which CLIENT or SERVER is plugged into, and its agent, used so far; 0 for the kernel's."""
 
     def set_encapsulation(self, encapsulation: str) -> None:
         """Change the network's encapsulation; it is in force when this returns."""

@@ -1,5 +1,8 @@
-"""Beds with Open vSwitch: a network of ours between two hypervisors, on the patched one or on the stock one."""
+"""Beds with Open vSwitch: a network of ours between two hypervisors, on the patched one, with or without agents in the guests, or on the
+stock one.
+"""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -8,31 +11,19 @@ from typing import Any
 
 from nvo3.api.client import item_path
 from nvo3.bench import buffers
-from nvo3.bench.bed import CLIENT, HYPERVISORS, PATCHED, POOL, SERVER, STOCK, Options, instance, taken_down
-from nvo3.lab import Lab, system
+from nvo3.bench.bed import CLIENT, CVSW, HYPERVISORS, PATCHED, POOL, SERVER, STOCK, Options, instance, taken_down
+from nvo3.lab import Lab, agent, system
 from nvo3.lab.errors import LabError
 from nvo3.lab.ovs import VSWITCHD
 from nvo3.lab.progress import Say
 from nvo3.lab.topology import Topology, parse
+from nvo3.model import logical
 from nvo3.model.physical import ENCAPSULATIONS
 
 _REALIZED_S = 20
 _LOG_S = 0.5  # ovs-vswitchd's log is written by a thread of its own
 _TENANT = "bench"
 _NETWORK = "net"
-
-# All arms have the same guests with the same MTU, the largest that fits every encapsulation over an underlay of 1500.
-_TOPOLOGY = f"""
-hypervisors: [{", ".join(HYPERVISORS.values())}]
-tenants:
-  {_TENANT}:
-    networks:
-      {_NETWORK}:
-        pools: [{POOL}]
-guests:
-  - {{name: {CLIENT}, tenant: {_TENANT}, network: {_NETWORK}, hypervisor: {HYPERVISORS[CLIENT]}}}
-  - {{name: {SERVER}, tenant: {_TENANT}, network: {_NETWORK}, hypervisor: {HYPERVISORS[SERVER]}}}
-"""
 
 
 class OverlayBed:
@@ -109,9 +100,33 @@ class OverlayBed:
             self._known_options.update(options)
 
 
-def topology() -> Topology:
-    """Return the topology of a bed."""
-    return parse(_TOPOLOGY, "bench")
+class VnicBed(OverlayBed):
+    """Agents in both guests encapsulate; the switches carry what comes of it."""
+
+    def cpu_seconds(self, guest: str) -> float:
+        return super().cpu_seconds(guest) + self._lab.cpu_seconds(agent.role(guest))
+
+    def set_encapsulation(self, encapsulation: str) -> None:
+        super().set_encapsulation(encapsulation)
+        with self._lab.client() as client:
+            if not system.wait_until(lambda: all(item["realized"] for item in client.get("/v1/agents")["items"]), _REALIZED_S):
+                raise LabError(f"{encapsulation} was asked for; the agents do not have it")
+
+
+def topology(offload: str = logical.NONE) -> Topology:
+    """Return the topology of a bed.
+
+    All arms have the same guests with the same MTU, the largest that fits every encapsulation over an underlay of 1500.
+    """
+    text = {
+        "hypervisors": list(HYPERVISORS.values()),
+        "tenants": {_TENANT: {"networks": {_NETWORK: {"pools": [POOL]}}}},
+        "guests": [
+            {"name": guest, "tenant": _TENANT, "network": _NETWORK, "hypervisor": hypervisor, "offload": offload}
+            for guest, hypervisor in HYPERVISORS.items()
+        ],
+    }
+    return parse(json.dumps(text), "bench")
 
 
 @contextmanager
@@ -122,6 +137,13 @@ def patched(options: Options, say: Say) -> Iterator[OverlayBed]:
 
 
 @contextmanager
+def vnics(options: Options, say: Say) -> Iterator[VnicBed]:
+    """A lab like that, whose guests' vNICs encapsulate."""
+    with _up(Lab(instance(CVSW), say=say), options, say, offload=logical.CVSW) as lab:
+        yield VnicBed(lab, "")
+
+
+@contextmanager
 def stock(options: Options, say: Say) -> Iterator[OverlayBed]:
     """A lab on Open vSwitch without the patches.
 
@@ -129,13 +151,13 @@ def stock(options: Options, say: Say) -> Iterator[OverlayBed]:
     """
     say(f"Open vSwitch without the patches: {options.stock_prefix}")
     sized = buffers.default_size(options.stock_buffers_mib) if options.stock_buffers_mib else nullcontext()
-    with _up(Lab(instance(STOCK), say=say, ovs_prefix=options.stock_prefix), options, say, sized) as lab:
+    with _up(Lab(instance(STOCK), say=say, ovs_prefix=options.stock_prefix), options, say, while_opening=sized) as lab:
         yield OverlayBed(lab, "stock_")
 
 
 @contextmanager
-def _up(lab: Lab, options: Options, say: Say, while_opening: Any = None) -> Iterator[Lab]:
+def _up(lab: Lab, options: Options, say: Say, *, offload: str = logical.NONE, while_opening: Any = None) -> Iterator[Lab]:
     with taken_down(lab.names, say):
         with while_opening or nullcontext():
-            lab.up(topology(), options.wire)
+            lab.up(topology(offload), options.wire)
         yield lab

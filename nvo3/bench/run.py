@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nvo3.bench import cpu, kernel, machine, overlay
 from nvo3.bench.arm import Arm
-from nvo3.bench.bed import KERNEL_BRIDGE, KERNEL_VXLAN, PATCHED, STOCK, Bed, Options, alone
+from nvo3.bench.bed import CVSW, KERNEL_BRIDGE, KERNEL_VXLAN, PATCHED, STOCK, Bed, Options, alone
 from nvo3.bench.benchmark import Benchmark, Case, Reading
 from nvo3.bench.cpu import Cost
 from nvo3.lab.errors import LabError
@@ -15,6 +15,7 @@ from nvo3.lab.progress import Say
 BEDS: dict[str, Callable[[Options, Say], AbstractContextManager[Bed]]] = {
     PATCHED: overlay.patched,
     STOCK: overlay.stock,
+    CVSW: overlay.vnics,
     KERNEL_BRIDGE: kernel.bridge,
     KERNEL_VXLAN: kernel.vxlan,
 }

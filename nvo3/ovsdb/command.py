@@ -169,7 +169,6 @@ def set_network(
         _check_network(view, after, tenant)
         if after.encapsulation == NONE != before.encapsulation:
             _require_flat(change, after)
-            _require_no_offload(change, after)
         columns = _difference(before, after, "name", "vni", "encapsulation", "mtu")
         if after.pools != before.pools:
             columns["pools"] = [str(pool) for pool in after.pools]
@@ -225,14 +224,6 @@ def _require_flat(change: Change, network: Network) -> None:
     change.require("Network", [["encapsulation", "==", NONE]], "_uuid", [["uuid", str(network.uuid)]])
 
 
-def _require_no_offload(change: Change, network: Network) -> None:
-    """Check that no port of a network encapsulates itself, now and when the transaction commits."""
-    users = [change.view.path(port) for port in change.view.ports_of(network.uuid) if port.offload != NONE]
-    if users:
-        raise Conflict(f"port {users[0]} has offload {CVSW}, which needs encapsulation", "encapsulation", NONE)
-    change.require("Port", [["network", "==", ["uuid", str(network.uuid)]], ["offload", "==", CVSW]], "_uuid", [])
-
-
 def _check_ports_fit(change: Change, network: Network) -> None:
     """Check that the ports' addresses are within the network's pools, now and when the transaction commits."""
     for port in change.view.ports_of(network.uuid):
@@ -282,7 +273,7 @@ def create_port(
             mac=_random_mac(view, owner.uuid) if mac is None else ids.parse_mac(mac, "mac"),
             addresses=_check_or_allocate(change, owner, addresses),
             port_security=port_security,
-            offload=_check_offload(change, owner, offload),
+            offload=check.check_offload(offload, "offload"),
         )
         _check_port(view, port, f"{tenant}/{network}")
         rows = _write_addresses(change, port)
@@ -321,7 +312,7 @@ def set_port(
             mac=before.mac if mac is None else ids.parse_mac(mac, "mac"),
             addresses=before.addresses if addresses is None else _check_or_allocate(change, owner, addresses),
             port_security=_or(port_security, before.port_security),
-            offload=before.offload if offload is None else _check_offload(change, owner, offload),
+            offload=before.offload if offload is None else check.check_offload(offload, "offload"),
         )
         _check_port(view, after, f"{tenant}/{network}")
         columns = _difference(before, after, "name", "mac", "port_security")
@@ -401,15 +392,6 @@ def _write_addresses(change: Change, port: Port) -> list[UUID]:
             change.insert("Address", uuid, network=port.network, ip=address)
         uuids.append(uuid)
     return uuids
-
-
-def _check_offload(change: Change, network: Network, offload: str) -> str:
-    """Return what a port offloads, in a network whose encapsulation still allows it when it commits."""
-    check.check_offload(offload, network.encapsulation, "offload")
-    if offload != NONE:
-        where = [["_uuid", "==", ["uuid", str(network.uuid)]]]
-        change.require("Network", where, "encapsulation", [network.encapsulation])
-    return offload
 
 
 def _allocate_endpoint(change: Change) -> IPv4Address:

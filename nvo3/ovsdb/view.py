@@ -231,7 +231,7 @@ class View:
         texts = self.relations.addresses_of(row.uuid, "addresses")
         addresses = check.check_addresses(texts, network.pools, "addresses")
         _check_canonical(texts, addresses, "addresses")
-        offload = check.check_offload(row.offload[0] if row.offload else NONE, network.encapsulation, "offload")
+        offload = check.check_offload(row.offload[0] if row.offload else NONE, "offload")
         underlay_ip = self._underlay_ip(row) if offload != NONE else None
         return Port(row.uuid, uuid, name, mac, addresses, row.port_security, offload, underlay_ip)
 

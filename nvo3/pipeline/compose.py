@@ -133,7 +133,7 @@ def _remote(inventory: Inventory, network: Network, here: UUID, port: Port, bind
     way = _path_to_vnic(inventory, network, here, port, binding) or path(inventory, network, here, binding.hypervisor)
     if way is not None:
         flows += _memoized(inventory, ("remote", port.uuid, way), lambda: l2.to_remote(network, port, way))
-    if port.underlay_ip is not None:
+    if port.underlay_ip is not None and network.encapsulation != NONE:
         flows += admit.from_peer(network, port.underlay_ip)
     return flows
 
@@ -160,6 +160,8 @@ def compute_vnic(inventory: Inventory, vnic: UUID, part: Part) -> list[VnicRule]
     if port is None or binding is None or part.subject is None or part.network != port.network or inventory.patch_of(vnic) is None:
         return []
     network = inventory.networks[port.network]
+    if network.encapsulation == NONE:
+        return []
     if part.kind is Kind.VNIC_FROM:
         return _vnic_from(inventory, network, port, binding, part.subject)
     return _vnic_to(inventory, network, port, binding, part.subject)

@@ -6,11 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ _TRANSFER = [sys.executable, str(Path(__file__).with_name("transfer.py"))]
 _UNDERLAY = (IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2"))
 _VNI = 5001
 _SIZE = 10_000_000
+_ROUNDS = 7
 _SHOW_ROUTES = ["route", "show", "table", "all"]
 
 
@@ -576,6 +578,60 @@ def test_stt_between_two_agents(world: _World) -> None:
         assert shown["underlay"] == {"address": str(_UNDERLAY[one.index]), "mac": one.outer_mac.hex(":")}
         assert shown["counters"]["encapsulated"] and shown["counters"]["decapsulated"]
         assert all(entry["packets"] for entry in shown["entries"])
+
+
+def _elsewhere(guest: _Guest, number: int) -> Flow:
+    """Return what a controller programs a vNIC to for one more destination of the network."""
+    mac = bytes([2, 9, 0, 0, number >> 8, number & 255])
+    far = SetTunnel(Tunnel.STT, mac, guest.outer_mac, bytes([192, 0, 2, 9]), _UNDERLAY[guest.index].packed, _VNI)
+    return Flow(Match(in_port=Port.HOST, dl_dst=mac), 20, (far, Output(Port.NET)))
+
+
+@pytest.mark.parametrize(
+    "options", [pytest.param((), id="bytes"), pytest.param(("--udp", "--bitrate", "0", "--length", "18"), id="frames of 64 bytes")]
+)
+def test_ten_thousand_entries_do_not_slow_traffic(world: _World, request: pytest.FixtureRequest, options: Sequence[str]) -> None:
+    """Rounds take turns; what is compared are medians."""
+    if not request.config.getoption("--full"):
+        pytest.skip("compares speeds for a minute, which only means something while nothing else runs: --full")
+    for guest in world.guests:
+        guest.start()
+        system.ip([f"link set {_TAP} mtu 1400"], guest.space)
+    controllers = [world.controller(guest) for guest in world.guests]
+    for controller, guest, peer in zip(controllers, world.guests, reversed(world.guests), strict=True):
+        _program(controller, guest, peer)
+    guest, peer = world.guests
+    many = {one.index: [_elsewhere(one, number) for number in range(9990)] for one in world.guests}
+    for controller, one in zip(controllers, world.guests, strict=True):
+        controller.want(*(_elsewhere(one, number) for number in range(9990, 9998)))
+    guest.ping(peer.ipv4)
+    rates: dict[int, list[float]] = {10: [], 10_000: []}
+    for _ in range(_ROUNDS):
+        rates[10].append(_rate(guest, peer, options))
+        for controller, flows in zip(controllers, many.values(), strict=True):
+            controller.want(*flows)
+        assert len(guest.show()["entries"]) == len(peer.show()["entries"]) == 10_000
+        rates[10_000].append(_rate(guest, peer, options))
+        for controller, flows in zip(controllers, many.values(), strict=True):
+            controller.want(delete=flows)
+    print({n: [f"{rate:.3g}" for rate in found] for n, found in rates.items()})
+    assert median(rates[10_000]) >= 0.9 * median(rates[10]), rates
+
+
+def _rate(source: _Guest, target: _Guest, options: Sequence[str]) -> float:
+    """Return bits per second received, by iperf3."""
+    argv = [["ip", "netns", "exec", guest.space, "iperf3"] for guest in (source, target)]
+    server = subprocess.Popen([*argv[1], "--server", "--one-off", "--forceflush"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout and any("listening" in line for line in server.stdout)
+        sending = [*argv[0], "--client", target.ipv4, "--time", "3", "--json", *options]
+        done = subprocess.run(sending, capture_output=True, text=True, timeout=60, check=True)
+    finally:
+        server.kill()
+        server.communicate()
+    assert "sum_received" in done.stdout, done.stdout[-1500:]
+    received: float = json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"]
+    return received
 
 
 def _transfer(source: _Guest, target: _Guest) -> None:

@@ -112,6 +112,15 @@ def test_bench_tcp_measures_sclp_with_geneve_inside() -> None:
     assert all(arm["median_gbps"] > 0.05 for arm in result["arms"])
 
 
+def test_bench_tcp_measures_vnics_that_encapsulate() -> None:
+    result = _measured("tcp", "--arms", "vxlan,cvsw-none,cvsw-stt,cvsw-vxlan,cvsw-sclp")
+    assert {"cvsw-stt/cvsw-none", "cvsw-stt/cvsw-vxlan", "cvsw-vxlan/vxlan", "cvsw-stt/vxlan"} <= set(result["ratios"])
+    for arm in result["arms"]:
+        assert arm["median_gbps"] > 0.05
+        _assert_costs(arm, "gb")
+    assert result["ratios"]["cvsw-stt/cvsw-vxlan"] > 1
+
+
 def test_bench_reassembly_compares_its_cases_with_none() -> None:
     result = _measured("reassembly")
     cases = ["none", "gro", "nve", "both"]

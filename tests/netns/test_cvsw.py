@@ -130,6 +130,20 @@ def test_frames_go_from_vnic_to_vnic_by_the_encapsulation_of_the_network(vnics: 
         set_encapsulation(vnics, "auto")
 
 
+def test_a_flat_network_needs_nothing_of_its_agents(vnics: Lab) -> None:
+    """Frames pass them as they are, and all is back when it is encapsulated again."""
+    try:
+        set_encapsulation(vnics, "none")
+        vnics.run("r1", ["ping", "-c", "1", "-W", "2", R2])
+        with Capture(vnics, "hv1", "eth1", f"icmp and host {R2}") as wire:
+            vnics.run("r1", ["ping", "-c", "3", "-i", "0.05", R2])
+        assert len(wire.lines) >= 4
+        assert table(vnics, "r1") == {}
+    finally:
+        set_encapsulation(vnics, "auto")
+    assert wrong_pairs(vnics) == []
+
+
 @pytest.mark.parametrize("encapsulation", list(WIRE))
 def test_vnic_and_switch_speak_to_one_another(vnics: Lab, encapsulation: str) -> None:
     try:

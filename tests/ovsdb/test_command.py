@@ -187,16 +187,6 @@ def test_endpoints_keep_off_hypervisors_and_run_out(agents: Any) -> None:
     assert message == "offload: no address of agent_pools 192.0.2.128/29 is free"
 
 
-def test_a_flat_network_has_no_ports_that_encapsulate(agents: Any) -> None:
-    command.set_port(agents, "red", "web", "a1", offload="cvsw")
-    message = _refused(Conflict, agents, command.set_network, "red", "web", encapsulation="none")
-    assert message == "encapsulation: port red/web/a1 has offload cvsw, which needs encapsulation"
-    command.set_port(agents, "red", "web", "a1", offload="none")
-    command.set_network(agents, "red", "web", encapsulation="none")
-    message = _refused(ConfigError, agents, command.set_port, "red", "web", "a1", offload="cvsw")
-    assert message == "offload: cvsw needs a network that is encapsulated; the network's encapsulation is none"
-
-
 def test_rows_that_no_controller_wrote_are_left_out_until_mended(agents: Any) -> None:
     uuid = command.set_port(agents, "red", "web", "a1", offload="cvsw").uuid
     other = agents.view.port("red", "web", "a2").uuid

@@ -6,6 +6,7 @@ from nvo3.bench.arm import ARMS, comparisons, parse_arms, reference
 from nvo3.bench.overlay import topology
 from nvo3.bench.run import BEDS
 from nvo3.model.errors import ConfigError
+from nvo3.model.logical import CVSW, NONE
 from nvo3.model.physical import ENCAPSULATIONS
 
 
@@ -13,6 +14,7 @@ def test_every_encapsulation_and_none_is_an_arm_and_what_no_release_has_none_of_
     assert set(ARMS) == {
         *("none", *ENCAPSULATIONS),
         *("sclp-geneve", "sclp-udp-geneve"),
+        *(f"cvsw-{name}" for name in ("none", *ENCAPSULATIONS)),
         *(f"stock-{name}" for name in ("none", "geneve", "vxlan", "gre")),
         *("kernel-bridge", "kernel-vxlan"),
     }
@@ -39,6 +41,9 @@ class FakeBed:
         ("sclp", ["with vxlan", "sclp"]),
         ("sclp-geneve", ["with geneve", "sclp"]),
         ("sclp-udp-geneve", ["with geneve", "sclp-udp"]),
+        ("cvsw-none", ["none"]),
+        ("cvsw-stt", ["stt"]),
+        ("cvsw-sclp", ["with vxlan", "sclp"]),
         ("kernel-vxlan", []),
     ],
 )
@@ -90,6 +95,17 @@ def test_comparisons_are_with_the_reference_with_stock_and_of_stt_with_all() -> 
     assert comparisons(["stt"]) == []
 
 
+def test_comparisons_of_vnics_are_with_one_another_with_the_switch_and_with_stock() -> None:
+    found = comparisons(["none", "stt", "stock-vxlan", "cvsw-none", "cvsw-stt", "cvsw-vxlan"])
+    assert [pair for pair in found if pair[0].startswith("cvsw") and pair[1] != "none"] == [
+        ("cvsw-stt", "stock-vxlan"),
+        ("cvsw-stt", "cvsw-none"),
+        ("cvsw-stt", "cvsw-vxlan"),
+        ("cvsw-stt", "stt"),
+    ]
+    assert ("cvsw-none", "none") in found
+
+
 def test_comparisons_of_sclp_are_with_what_it_carries_and_over_udp_with_stt() -> None:
     found = comparisons(["none", "stt", "sclp-udp", "sclp", "sclp-geneve", "geneve", "vxlan", "stock-vxlan"])
     assert [pair for pair in found if pair[0].startswith("sclp") and pair[1] != "none"] == [
@@ -103,4 +119,5 @@ def test_comparisons_of_sclp_are_with_what_it_carries_and_over_udp_with_stt() ->
 
 
 def test_topology_of_the_bed_is_valid() -> None:
-    assert [guest.name for guest in topology().guests] == ["client", "server"]
+    assert [(guest.name, guest.offload) for guest in topology().guests] == [("client", NONE), ("server", NONE)]
+    assert {guest.offload for guest in topology(CVSW).guests} == {CVSW}
