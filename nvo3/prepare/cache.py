@@ -6,6 +6,7 @@
         ovs/VERSION-KEY/          an installed Open vSwitch
         ovs-tree/VERSION-KEY/     the tree that it was built in, for its tests
         source/                   the Open vSwitch source package
+        guest-kernel/KEY/         Debian's kernel for the test of a real guest
         lock/NAME.lock            one per item that is being made
         log/TIME-PID.log          full output of the tools
 

@@ -8,12 +8,15 @@ import contextlib
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from nvo3.prepare import cache, distribution, tool
 from nvo3.prepare.errors import PrepareError, ToolFailed
 from nvo3.prepare.progress import Progress
+
+T = TypeVar("T")
 
 # Name and use, a word or two each.
 _BUILD = {
@@ -47,6 +50,7 @@ _TEST = {
     "openssl": "OVS's tests: ovs-pki",
     "python3-scapy": "OVS's tests: packets",
     "python3-sortedcontainers": "OVS's tests: its Python IDL",
+    "qemu-system-x86": "a real guest",
 }
 BUILD_PACKAGES = tuple(_BUILD)
 PACKAGES = (*_BUILD, *_RUN)
@@ -165,6 +169,23 @@ def update(progress: Progress) -> None:
     """Fetch the package lists of the machine.  Raises ToolFailed where one of its sources fails."""
     progress.detail("fetching package lists")
     apt(["-o", "APT::Update::Error-Mode=any", "update"], progress, failure="apt-get update failed")
+
+
+def with_new_lists(attempt: Callable[[], T], progress: Progress) -> T:
+    """Return what an attempt returns; where it fails, try once more with new package lists, which only root can fetch.
+
+    Raises PrepareError.
+    """
+    try:
+        return attempt()
+    except PrepareError:
+        if os.geteuid() != 0:
+            raise
+    try:
+        update(progress)
+    except ToolFailed as failure:
+        raise explain_network(failure, "Debian's mirror") from None
+    return attempt()
 
 
 def _apt_install(names: Sequence[str], progress: Progress) -> None:

@@ -70,7 +70,7 @@ def _download(progress: Progress) -> Path:
 
 def _fetch(work: Path, progress: Progress) -> Path:
     if distribution.codename() == _RELEASE:
-        return _from_own_lists(work, progress)
+        return packages.with_new_lists(lambda: _apt_download(work, [], progress), progress)
     mirrors = _mirrors()
     if not mirrors:
         raise PrepareError(
@@ -83,20 +83,6 @@ def _fetch(work: Path, progress: Progress) -> Path:
         except PrepareError as error:
             progress.log.write(f"{mirror}: {error}; trying the next mirror")
     return _from_mirror(mirrors[-1], work, progress)
-
-
-def _from_own_lists(work: Path, progress: Progress) -> Path:
-    """Download with the machine's own lists, fetched anew where they are missing or outdated."""
-    try:
-        return _apt_download(work, [], progress)
-    except PrepareError:
-        if os.geteuid() != 0:
-            raise
-    try:
-        packages.update(progress)
-    except ToolFailed as failure:
-        raise packages.explain_network(failure, "Debian's mirror") from None
-    return _apt_download(work, [], progress)
 
 
 def _mirrors() -> list[str]:
