@@ -419,7 +419,8 @@ encap_send(struct encap *encap, struct transmit *tx, struct packet *p,
         .encap = encap,
         .tx = tx,
         .outer = outer,
-        .mtu = outer->mtu ? outer->mtu : encap->mtu,
+        .mtu = (outer->mtu && outer->mtu < encap->mtu ? outer->mtu
+                : encap->mtu),
         .src_port = outer->src_port,
     };
     struct layers layers;

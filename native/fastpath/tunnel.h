@@ -29,7 +29,7 @@ struct tunnel_outer {
     uint8_t tos;
     uint16_t vlan_tci;                  /* With has_vlan. */
     bool has_vlan;
-    uint16_t mtu;                       /* Of the underlay, 0: the vNIC's. */
+    uint16_t mtu;                       /* If not 0, beside the vNIC's. */
     uint16_t src_port;                  /* 0: by the inner flow. */
     uint16_t dst_port;                  /* 0: the tunnel type's. */
     uint8_t dl_dst[6];

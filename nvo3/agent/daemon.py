@@ -225,9 +225,11 @@ class _Agent:
 
     def _set_offload(self, offload: Offload) -> DeviceRefused | None:
         try:
-            if self._vnic.offload != offload:
+            had = self._vnic.offload
+            if had != offload:
                 self._vnic.set_offload(offload)
-                log.info("the offloads of %s are %s", self._vnic.name, names(offload))
+            if (has := self._vnic.offload) != had:
+                log.info("the offloads of %s are %s", self._vnic.name, names(has))
         except (OSError, AgentError) as error:
             log.warning("%s refuses the offloads %s: %s", self._vnic.name, names(offload), getattr(error, "strerror", error))
             return DeviceRefused(ChangeOffload(offload))

@@ -6,7 +6,7 @@ import socket
 import struct
 from errno import EOPNOTSUPP
 
-from nvo3.wire.cvsw import Offload
+from nvo3.wire.cvsw import OFFLOADS, Offload
 
 _SIOCETHTOOL = 0x8946
 _GSSET_INFO, _GSTRINGS, _GFEATURES, _SFEATURES = 0x37, 0x1B, 0x3A, 0x3B
@@ -81,13 +81,24 @@ class Features:
         return {name: name in self.active for name in self._available if any(_is_of(name, prefixes) for prefixes in _PREFIXES.values())}
 
     def set_offload(self, offload: Offload) -> None:
-        """Turn these on and the others off; raises OSError where the device cannot, and has what it had before."""
+        """Turn these on, but for what the device does not have, and the others off.
+
+        Raises OSError where it cannot, and has what it had before.
+        """
         before = self.ours()
-        self.set({name: any(bit & offload and _is_of(name, prefixes) for bit, prefixes in _PREFIXES.items()) for name in before})
-        after = Features(self._name).offload
-        if after != offload:
+        after = self._try(offload)
+        if after == offload:
+            return
+        at_best = self._try(OFFLOADS)
+        if after != offload & at_best:
             self.set(before)
             raise OSError(EOPNOTSUPP, f"it would have {names(after)}")
+        self._try(offload)
+
+    def _try(self, offload: Offload) -> Offload:
+        """Ask for these, and no others; return what is on then."""
+        self.set({name: any(bit & offload and _is_of(name, prefixes) for bit, prefixes in _PREFIXES.items()) for name in self.ours()})
+        return Features(self._name).offload
 
     def set(self, features: dict[str, bool]) -> None:
         """Turn features on and off; the device may have its own mind."""

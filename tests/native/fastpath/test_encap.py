@@ -411,7 +411,7 @@ def test_large_frame_larger_than_stt(switch: Switch) -> None:
 def test_segments_follow_the_mtu(switch: Switch, mtu: int) -> None:
     """Of the action, or else of the vNIC: nothing is fixed."""
     original = large(4, 60000)
-    for segment, vnic in ((mtu, 1500), (0, mtu)):
+    for segment, vnic in ((mtu, 9000), (0, mtu), (9000, mtu)):
         switch.underlay("192.0.2.1", MACS[1], vnic)
         tunnel(switch, of.STT, segment=segment)
         (frame,) = switch.from_host(original).net
