@@ -1,14 +1,12 @@
 """vNICs that encapsulate, programmed by the controller: real agents in guests, real Open vSwitch between them."""
 
 import json
-import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,21 +18,13 @@ from nvo3.lab.system import wait_until
 from nvo3.lab.topology import parse
 from tests.netns.conftest import unused_lab
 from tests.netns.support import Capture, pinging, wrong_pairs
+from tests.netns.vnics import NETWORK, WIRE, agents, await_realized, outer, set_encapsulation, table, transfer
 
 pytestmark = pytest.mark.netns
 
-NETWORK = "/v1/tenants/red/networks/web"
 R2, R3, R4 = "10.0.0.12", "10.0.0.13", "10.0.0.14"
 R1_OUTER, R2_OUTER = "192.0.2.225", "192.0.2.226"
 HV1, HV2 = "192.0.2.11", "192.0.2.12"
-WIRE = {
-    "stt": "tcp port 7471",
-    "sclp-udp": "udp port 7234",
-    "sclp": "ip proto 234",
-    "geneve": "udp port 6081",
-    "vxlan": "udp port 4789",
-    "gre": "ip proto 47",
-}
 _TOPOLOGY = """
 hypervisors: [hv1, hv2]
 tenants:
@@ -48,7 +38,6 @@ guests:
   - {name: b1, tenant: blue, network: web, hypervisor: hv1, addresses: [10.0.0.11, "fd00:10::11"], offload: cvsw}
   - {name: b2, tenant: blue, network: web, hypervisor: hv2, addresses: [10.0.0.12, "fd00:10::12"]}
 """
-_TRANSFER = [sys.executable, str(Path(__file__).with_name("transfer.py"))]
 
 
 @pytest.fixture(scope="module")
@@ -60,35 +49,6 @@ def vnics() -> Iterator[Lab]:
         yield one
 
 
-def agents(lab: Lab) -> dict[str, Any]:
-    with lab.client() as client:
-        return {item["port"]: item for item in client.get("/v1/agents")["items"]}
-
-
-def await_realized(lab: Lab, timeout_s: float = 10) -> None:
-    assert wait_until(lambda: all(a["state"] == "connected" and a["realized"] for a in agents(lab).values()), timeout_s), agents(lab)
-
-
-def table(lab: Lab, port: str) -> dict[tuple[str, str], dict[str, Any]]:
-    with lab.client() as client:
-        entries = client.get(f"{NETWORK}/ports/{port}/agent/table")["items"]
-    return {(entry["match"], entry["actions"]): entry for entry in entries}
-
-
-def set_encapsulation(lab: Lab, name: str) -> None:
-    with lab.client() as client:
-        client.patch(NETWORK, json={"encapsulation": name}, wait="realized")
-    await_realized(lab)
-
-
-def outer(capture: Capture) -> list[str]:
-    """Return the lines about packets on the wire: tcpdump knows VXLAN, and has another line for what is inside.
-
-    Of a handful of packets the last may be missing: tcpdump ends when it is told to, whether or not it has seen all.
-    """
-    return [line for line in capture.lines if re.match(r"\d\d:\d\d:\d\d\.\d", line)]
-
-
 def flowing(lab: Lab) -> None:
     """Some pings go through, and take half a second."""
     lab.run("r1", ["ping", "-c", "10", "-i", "0.05", R2])
@@ -96,19 +56,6 @@ def flowing(lab: Lab) -> None:
 
 def in_guest(lab: Lab, guest: str, program: str, **options: Any) -> "subprocess.Popen[str]":
     return lab.popen(guest, [sys.executable, "-c", program], stdout=subprocess.PIPE, **options)
-
-
-def transfer(lab: Lab, source: str, target: str, address: str, size: int) -> None:
-    """Send by TCP; the hashes of both ends agree."""
-    receiver = lab.popen(target, [*_TRANSFER, "tcp-receive", address, "5001"], stdout=subprocess.PIPE)
-    try:
-        assert receiver.stdout is not None and receiver.stdout.readline() == "ready\n"
-        done = lab.run(source, [*_TRANSFER, "tcp-send", address, "5001", str(size)], timeout_s=60)
-        said = json.loads(done.stdout.splitlines()[-1])
-        assert said["sent"] == said["received"], said
-    finally:
-        receiver.kill()
-        receiver.wait()
 
 
 def test_who_should_reach_whom_does_and_nobody_else(vnics: Lab) -> None:
