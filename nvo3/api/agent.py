@@ -5,8 +5,9 @@ from typing import Any
 from flask_openapi3.blueprint import APIBlueprint
 
 from nvo3.api.backend import Backend, answer, answer_list, new_blueprint
+from nvo3.api.page import page
 from nvo3.api.problem import Problem
-from nvo3.api.schema import AgentEntryItem, AgentItem, AgentList, AgentTable, NoQuery, PortPath
+from nvo3.api.schema import AgentEntryItem, AgentItem, AgentList, AgentListQuery, AgentTable, NoQuery, PortPath
 from nvo3.model.logical import NONE, Port
 
 _ITEM = "/v1/tenants/<tenant>/networks/<network>/ports/<port>/agent"
@@ -28,10 +29,10 @@ def blueprint(backend: Backend) -> APIBlueprint:
         return port
 
     @routes.get("/v1/agents", responses={200: AgentList})
-    def list_agents(query: NoQuery) -> dict[str, Any]:
-        """List the agents of all ports that have offload cvsw."""
+    def list_agents(query: AgentListQuery) -> Any:
+        """List the agents of all ports that have offload cvsw; `after` is a TENANT/NETWORK/PORT."""
         ports = [port for port in backend.view.ports.values() if port.offload != NONE]
-        return answer_list(sorted((item_of(port) for port in ports), key=lambda item: item.port))
+        return page(ports, backend.view.path, lambda port: item_of(port) if port.uuid in backend.view.ports else None, query)
 
     @routes.get(_ITEM, responses={200: AgentItem})
     def show_agent(path: PortPath, query: NoQuery) -> dict[str, Any]:

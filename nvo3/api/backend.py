@@ -10,6 +10,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
 from nvo3.api.plane import ControlPlane
+from nvo3.api.precondition import Item, tag_of
 from nvo3.api.problem import Problem, documented
 from nvo3.api.schema import ChangeQuery
 from nvo3.ovsdb.northbound import Northbound
@@ -69,14 +70,19 @@ def answer(item: BaseModel) -> dict[str, Any]:
     return item.model_dump(mode="json", by_alias=True)
 
 
+def shown(item: BaseModel, value: Item) -> Answer:
+    """Return the answer that shows an object.  value: what its entity tag stands for."""
+    return answer(item), 200, {"ETag": f'"{tag_of(value)}"'}
+
+
 def answer_list(items: list[Any]) -> dict[str, Any]:
     """Return the JSON object of a list."""
     return {"items": [answer(item) for item in items]}
 
 
-def created(item: BaseModel, location: str) -> Answer:
-    """Return the answer to a POST."""
-    return answer(item), 201, {"Location": location}
+def created(item: BaseModel, value: Item, location: str) -> Answer:
+    """Return the answer to a POST, or to a PUT that made the object."""
+    return answer(item), 201, {"ETag": f'"{tag_of(value)}"', "Location": location}
 
 
 def deleted() -> Response:

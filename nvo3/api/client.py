@@ -91,6 +91,16 @@ class Client:
         """Read an object, or a list as {"items": [...]}."""
         return self._call("GET", path, None, query)
 
+    def items(self, path: str, **query: Any) -> list[dict[str, Any]]:
+        """Read a list whole, page by page."""
+        found: list[dict[str, Any]] = []
+        while True:
+            reply = self._request("GET", path, None, query)
+            found += _content(self.base_url, reply)["items"]
+            if "next" not in reply.links:
+                return found
+            path, query = reply.links["next"]["url"], {}
+
     def post(self, path: str, json: Mapping[str, Any] | None = None, **query: Any) -> dict[str, Any]:
         """Create an object in the collection at `path`; return it."""
         return self._call("POST", path, {} if json is None else json, query)
@@ -103,17 +113,24 @@ class Client:
         """Delete an object."""
         return self._call("DELETE", path, None, query)
 
+    def put(self, path: str, json: Mapping[str, Any] | None = None, **query: Any) -> dict[str, Any]:
+        """Have an object at `path` that is as given; return it."""
+        return self._call("PUT", path, {} if json is None else json, query)
+
     def _call(self, method: str, path: str, json: Mapping[str, Any] | None, query: Mapping[str, Any]) -> dict[str, Any]:
+        return _content(self.base_url, self._request(method, path, json, query))
+
+    def _request(self, method: str, path: str, json: Mapping[str, Any] | None, query: Mapping[str, Any]) -> httpx.Response:
         params = {key: value for key, value in query.items() if value is not None}
         try:
             timeout = httpx.Timeout(_GRACE_S + float(params.get("timeout", 10.0)), connect=_CONNECT_S)
         except (TypeError, ValueError):
             timeout = httpx.Timeout(_GRACE_S, connect=_CONNECT_S)  # the server says what is wrong with it
         try:
-            reply = self._http.request(method, self.base_url + path, json=json, params=params, timeout=timeout)
+            # No parameters at all rather than none: these would take away those of a page's path.
+            return self._http.request(method, self.base_url + path, json=json, params=params or None, timeout=timeout)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ApiUnreachable(self.base_url, str(error) or type(error).__name__) from None
-        return _content(self.base_url, reply)
 
 
 def _content(url: str, reply: httpx.Response) -> dict[str, Any]:

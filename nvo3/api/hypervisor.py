@@ -6,15 +6,19 @@ from uuid import UUID
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
-from nvo3.api.backend import Answer, Backend, answer, answer_list, created, deleted, new_blueprint
+from nvo3.api.backend import Answer, Backend, created, deleted, new_blueprint, shown
 from nvo3.api.client import item_path
+from nvo3.api.page import page
+from nvo3.api.precondition import guard
 from nvo3.api.schema import (
     ChangeQuery,
     HypervisorCreate,
     HypervisorItem,
     HypervisorList,
+    HypervisorListQuery,
     HypervisorPatch,
     HypervisorPath,
+    HypervisorPut,
     NoQuery,
 )
 from nvo3.model.errors import Conflict, NotFound
@@ -30,18 +34,18 @@ def blueprint(backend: Backend) -> APIBlueprint:
     def item_of(hypervisor: Hypervisor) -> HypervisorItem:
         return HypervisorItem.of(hypervisor, backend.plane.hypervisor_status(hypervisor.uuid))
 
-    def item_now(uuid: UUID, name: str) -> HypervisorItem:
+    def shown_now(uuid: UUID, name: str, is_new: bool = False) -> Answer:
         """Return the hypervisor as it is after waiting, when others may have changed or deleted it."""
         hypervisor = backend.view.hypervisors.get(uuid)
         if hypervisor is None:
             raise NotFound("hypervisor", name)
-        return item_of(hypervisor)
+        item = item_of(hypervisor)
+        return created(item, hypervisor, item_path("hypervisors", name)) if is_new else shown(item, hypervisor)
 
     @routes.get("/v1/hypervisors", responses={200: HypervisorList})
-    def list_hypervisors(query: NoQuery) -> dict[str, Any]:
+    def list_hypervisors(query: HypervisorListQuery) -> Any:
         """List all hypervisors."""
-        hypervisors = sorted(backend.view.hypervisors.values(), key=lambda hypervisor: hypervisor.name)
-        return answer_list([item_of(hypervisor) for hypervisor in hypervisors])
+        return page(list(backend.view.hypervisors.values()), lambda hypervisor: hypervisor.name, item_of, query)
 
     @routes.post("/v1/hypervisors", responses={201: HypervisorItem})
     def create_hypervisor(body: HypervisorCreate, query: ChangeQuery) -> Answer:
@@ -51,22 +55,33 @@ def blueprint(backend: Backend) -> APIBlueprint:
         """
         hypervisor = command.create_hypervisor(northbound, body.name, body.remote)
         backend.settle_hypervisor(query, hypervisor.uuid, f"hypervisor {hypervisor.name} is stored")
-        return created(item_now(hypervisor.uuid, hypervisor.name), item_path("hypervisors", hypervisor.name))
+        return shown_now(hypervisor.uuid, hypervisor.name, is_new=True)
 
     @routes.get("/v1/hypervisors/<hypervisor>", responses={200: HypervisorItem})
-    def show_hypervisor(path: HypervisorPath, query: NoQuery) -> dict[str, Any]:
+    def show_hypervisor(path: HypervisorPath, query: NoQuery) -> Answer:
         """Show a hypervisor."""
-        return answer(item_of(backend.view.hypervisor(path.hypervisor)))
+        hypervisor = backend.view.hypervisor(path.hypervisor)
+        return shown(item_of(hypervisor), hypervisor)
+
+    @routes.put("/v1/hypervisors/<hypervisor>", responses={200: HypervisorItem, 201: HypervisorItem})
+    def put_hypervisor(path: HypervisorPath, body: HypervisorPut, query: ChangeQuery) -> Answer:
+        """Create a hypervisor, or give it this remote.
+
+        With `wait` the answer comes when it is connected and its flows are in force.
+        """
+        hypervisor, is_new = command.put_hypervisor(northbound, path.hypervisor, body.remote, guard=guard())
+        backend.settle_hypervisor(query, hypervisor.uuid, f"hypervisor {hypervisor.name} is stored")
+        return shown_now(hypervisor.uuid, hypervisor.name, is_new)
 
     @routes.patch("/v1/hypervisors/<hypervisor>", responses={200: HypervisorItem})
-    def set_hypervisor(path: HypervisorPath, body: HypervisorPatch, query: ChangeQuery) -> dict[str, Any]:
+    def set_hypervisor(path: HypervisorPath, body: HypervisorPatch, query: ChangeQuery) -> Answer:
         """Change a hypervisor.
 
         With `wait` the answer comes when it is connected and its flows are in force.
         """
-        hypervisor = command.set_hypervisor(northbound, path.hypervisor, **body.given())
+        hypervisor = command.set_hypervisor(northbound, path.hypervisor, **body.given(), guard=guard())
         backend.settle_hypervisor(query, hypervisor.uuid, f"hypervisor {hypervisor.name} is stored")
-        return answer(item_now(hypervisor.uuid, hypervisor.name))
+        return shown_now(hypervisor.uuid, hypervisor.name)
 
     @routes.delete("/v1/hypervisors/<hypervisor>", responses={204: None})
     def delete_hypervisor(path: HypervisorPath, query: ChangeQuery) -> Response:
@@ -77,7 +92,7 @@ def blueprint(backend: Backend) -> APIBlueprint:
         status = backend.plane.hypervisor_status(backend.view.hypervisor(path.hypervisor).uuid)
         if status.connected and status.n_ports:
             raise Conflict(f"hypervisor {path.hypervisor} is in use by {status.n_ports} ports that are bound there")
-        command.delete_hypervisor(northbound, path.hypervisor)
+        command.delete_hypervisor(northbound, path.hypervisor, guard=guard())
         backend.settle(query, f"hypervisor {path.hypervisor} is deleted")
         return deleted()
 

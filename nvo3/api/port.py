@@ -7,8 +7,10 @@ from uuid import UUID
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
-from nvo3.api.backend import Answer, Backend, answer, answer_list, created, deleted, new_blueprint
+from nvo3.api.backend import Answer, Backend, answer, created, deleted, new_blueprint, shown
 from nvo3.api.client import item_path
+from nvo3.api.page import page
+from nvo3.api.precondition import guard
 from nvo3.api.problem import Problem
 from nvo3.api.schema import (
     ChangeQuery,
@@ -18,8 +20,10 @@ from nvo3.api.schema import (
     PortCreate,
     PortItem,
     PortList,
+    PortListQuery,
     PortPatch,
     PortPath,
+    PortPut,
     PortQuery,
 )
 from nvo3.model.errors import NotFound
@@ -41,54 +45,68 @@ def blueprint(backend: Backend) -> APIBlueprint:
         network = view.networks[port.network]
         return PortItem.of(port, network, view.tenants[network.tenant], backend.plane.port_status(port.uuid))
 
-    def item_now(uuid: UUID, name: str) -> PortItem:
+    def item_if_there(port: Port) -> PortItem | None:
+        now = backend.view.ports.get(port.uuid)
+        return None if now is None else item_of(now)
+
+    def shown_now(uuid: UUID, path: NetworkPath, name: str, is_new: bool = False) -> Answer:
         """Return the port as it is after waiting, when others may have changed or deleted it."""
         port = backend.view.ports.get(uuid)
         if port is None:
-            raise NotFound("port", name)
-        return item_of(port)
+            raise NotFound("port", f"{path.tenant}/{path.network}/{name}")
+        item, location = item_of(port), item_path("tenants", path.tenant, "networks", path.network, "ports", name)
+        return created(item, port, location) if is_new else shown(item, port)
 
     @routes.get(_COLLECTION, responses={200: PortList})
-    def list_ports(path: NetworkPath, query: NoQuery) -> dict[str, Any]:
+    def list_ports(path: NetworkPath, query: PortListQuery) -> Any:
         """List the ports of a network."""
         view = backend.view
-        return answer_list([item_of(port) for port in view.ports_of(view.network(path.tenant, path.network).uuid)])
+        return page(view.ports_of(view.network(path.tenant, path.network).uuid), lambda port: port.name, item_if_there, query)
+
+    @routes.get("/v1/ports", responses={200: PortList})
+    def list_all_ports(query: PortListQuery) -> Any:
+        """List the ports of all networks; `after` is a TENANT/NETWORK/PORT."""
+        return page(list(backend.view.ports.values()), backend.view.path, item_if_there, query)
 
     @routes.post(_COLLECTION, responses={201: PortItem})
     def create_port(path: NetworkPath, body: PortCreate, query: ChangeQuery) -> Answer:
         """Create a port."""
         port = command.create_port(northbound, path.tenant, path.network, **body.given())
-        name = f"{path.tenant}/{path.network}/{port.name}"
-        backend.settle(query, f"port {name} is stored")
-        location = item_path("tenants", path.tenant, "networks", path.network, "ports", port.name)
-        return created(item_now(port.uuid, name), location)
+        backend.settle(query, f"port {path.tenant}/{path.network}/{port.name} is stored")
+        return shown_now(port.uuid, path, port.name, is_new=True)
 
     @routes.get(_ITEM, responses={200: PortItem})
-    def show_port(path: PortPath, query: PortQuery) -> dict[str, Any]:
+    def show_port(path: PortPath, query: PortQuery) -> Answer:
         """Show a port."""
         port = backend.view.port(path.tenant, path.network, path.port)
         if query.wait is None:
-            return answer(item_of(port))
+            return shown(item_of(port), port)
         name = f"{path.tenant}/{path.network}/{path.port}"
         status = backend.plane.wait_port_up(port.uuid, query.timeout)
-        item = item_now(port.uuid, name)
+        found = shown_now(port.uuid, path, path.port)
         if status.state != "up":
             detail = f" ({status.detail})" if status.detail else ""
             raise Problem(504, f"port {name} is not up within {query.timeout:g} s: it is {status.state}{detail}")
-        return answer(item)
+        return found
+
+    @routes.put(_ITEM, responses={200: PortItem, 201: PortItem})
+    def put_port(path: PortPath, body: PortPut, query: ChangeQuery) -> Answer:
+        """Create a port, or make it what the body says."""
+        port, is_new = command.put_port(northbound, path.tenant, path.network, path.port, **body.given(), guard=guard())
+        backend.settle(query, f"port {path.tenant}/{path.network}/{port.name} is stored")
+        return shown_now(port.uuid, path, port.name, is_new)
 
     @routes.patch(_ITEM, responses={200: PortItem})
-    def set_port(path: PortPath, body: PortPatch, query: ChangeQuery) -> dict[str, Any]:
+    def set_port(path: PortPath, body: PortPatch, query: ChangeQuery) -> Answer:
         """Change a port."""
-        port = command.set_port(northbound, path.tenant, path.network, path.port, **body.given())
-        name = f"{path.tenant}/{path.network}/{port.name}"
-        backend.settle(query, f"port {name} is stored")
-        return answer(item_now(port.uuid, name))
+        port = command.set_port(northbound, path.tenant, path.network, path.port, **body.given(), guard=guard())
+        backend.settle(query, f"port {path.tenant}/{path.network}/{port.name} is stored")
+        return shown_now(port.uuid, path, port.name)
 
     @routes.delete(_ITEM, responses={204: None})
     def delete_port(path: PortPath, query: ChangeQuery) -> Response:
         """Delete a port."""
-        command.delete_port(northbound, path.tenant, path.network, path.port)
+        command.delete_port(northbound, path.tenant, path.network, path.port, guard=guard())
         backend.settle(query, f"port {path.tenant}/{path.network}/{path.port} is deleted")
         return deleted()
 

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.exceptions import NotFound as HttpNotFound
 
 from nvo3.api import schema
-from nvo3.model.errors import ConfigError, Conflict, NotFound, Nvo3Error, Unavailable
+from nvo3.model.errors import ConfigError, Conflict, NotFound, Nvo3Error, Outdated, Unavailable
 
 LOG = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ _DOCUMENTED = {
     400: "A value is wrong",
     404: "A name does not exist",
     409: "Taken, or in use",
+    412: "Not as If-Match or If-None-Match says",
     503: "The database is not reachable",
     504: "The change is stored, but not in force in time",
 }
@@ -92,6 +93,8 @@ def of_error(error: Nvo3Error) -> Response:
         case Conflict():
             errors = [field_error(error.path, error.message, error.value)] if error.path else []
             return response(409, _line(str(error)), errors)
+        case Outdated():
+            return response(412, _line(str(error)))
         case Unavailable():
             return response(503, _line(str(error)), headers={"Retry-After": "1"})
         case _:

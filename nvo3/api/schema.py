@@ -16,6 +16,7 @@ from nvo3.model.status import AgentEntry, AgentStatus, HypervisorStatus, Network
 
 TIMEOUT_DEFAULT_S = 10.0
 TIMEOUT_MAX_S = 300.0
+PAGE_MAX = 1000
 
 
 def _documented(description: str, **schema: Any) -> Any:
@@ -64,6 +65,10 @@ class TenantCreate(_In):
     name: Name
 
 
+class TenantPut(_In):
+    """A tenant that is to be there."""
+
+
 class TenantPatch(_In):
     """What to change of a tenant."""
 
@@ -74,6 +79,15 @@ class NetworkCreate(_In):
     """A network to create.  Without `vni` the lowest free one from 5000 is taken."""
 
     name: Name
+    vni: Vni = _LEFT_OUT
+    encapsulation: Encapsulation = AUTO
+    mtu: Mtu = MTU_DEFAULT
+    pools: Pools = []
+
+
+class NetworkPut(_In):
+    """A network that is to be there, whole: what is left out is the default; `vni`: stays, or is allocated."""
+
     vni: Vni = _LEFT_OUT
     encapsulation: Encapsulation = AUTO
     mtu: Mtu = MTU_DEFAULT
@@ -100,6 +114,15 @@ class PortCreate(_In):
     offload: Offload = NONE
 
 
+class PortPut(_In):
+    """A port that is to be there, whole: what is left out is the default; `mac`, `addresses`: stay, or are allocated."""
+
+    mac: Mac = _LEFT_OUT
+    addresses: Addresses = _LEFT_OUT
+    port_security: PortSecurity = True
+    offload: Offload = NONE
+
+
 class PortPatch(_In):
     """What to change of a port."""
 
@@ -114,6 +137,12 @@ class HypervisorCreate(_In):
     """A hypervisor to create."""
 
     name: Name
+    remote: Remote
+
+
+class HypervisorPut(_In):
+    """A hypervisor that is to be there."""
+
     remote: Remote
 
 
@@ -169,6 +198,74 @@ class NoQuery(BaseModel):
     """No parameters."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class ListQuery(NoQuery):
+    """Which part of a list, in the order of names."""
+
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX, description="How many at most; `Link` has the next page")] = PAGE_MAX
+    after: Annotated[str | None, Field(max_length=200, description="Only those behind this name, which need not be one any more")] = None
+
+    def matches(self, item: Any) -> bool:
+        """Tell whether an item is asked for."""
+        return True
+
+
+class NetworkListQuery(ListQuery):
+    """Which networks."""
+
+    encapsulation: Annotated[str | None, Field(description="Only with this setting")] = None
+    hypervisor: Annotated[str | None, Field(description="Only those that this hypervisor hosts")] = None
+    vni: Annotated[int | None, Field(description="Only with this VNI")] = None
+
+    def matches(self, item: "NetworkItem") -> bool:
+        """Tell whether a network is asked for."""
+        return (
+            self.encapsulation in (None, item.encapsulation)
+            and self.vni in (None, item.vni)
+            and (self.hypervisor is None or self.hypervisor in item.status.hypervisors)
+        )
+
+
+class PortListQuery(ListQuery):
+    """Which ports."""
+
+    mac: Annotated[str | None, Field(description="Only with this MAC address")] = None
+    address: Annotated[str | None, Field(description="Only with this IP address")] = None
+    hypervisor: Annotated[str | None, Field(description="Only those bound there")] = None
+    state: Annotated[Literal["unbound", "pending", "up"] | None, Field(description="Only in this state")] = None
+    offload: Annotated[str | None, Field(description="Only with this setting")] = None
+
+    def matches(self, item: "PortItem") -> bool:
+        """Tell whether a port is asked for."""
+        return (
+            (self.mac is None or self.mac.lower() == item.mac)
+            and (self.address is None or self.address in item.addresses)
+            and self.hypervisor in (None, item.status.hypervisor)
+            and self.state in (None, item.status.state)
+            and self.offload in (None, item.offload)
+        )
+
+
+class HypervisorListQuery(ListQuery):
+    """Which hypervisors."""
+
+    state: Annotated[Literal["connecting", "configuring", "connected", "error"] | None, Field(description="Only in this state")] = None
+
+    def matches(self, item: "HypervisorItem") -> bool:
+        """Tell whether a hypervisor is asked for."""
+        return self.state in (None, item.status.state)
+
+
+class AgentListQuery(ListQuery):
+    """Which agents."""
+
+    hypervisor: Annotated[str | None, Field(description="Only those bound there")] = None
+    state: Annotated[Literal["unbound", "absent", "connecting", "connected"] | None, Field(description="Only in this state")] = None
+
+    def matches(self, item: "AgentItem") -> bool:
+        """Tell whether an agent is asked for."""
+        return self.hypervisor in (None, item.hypervisor) and self.state in (None, item.state)
 
 
 class ChangeQuery(NoQuery):

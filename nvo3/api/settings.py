@@ -1,10 +1,9 @@
 """/v1/settings"""
 
-from typing import Any
-
 from flask_openapi3.blueprint import APIBlueprint
 
-from nvo3.api.backend import Backend, answer, new_blueprint
+from nvo3.api.backend import Answer, Backend, new_blueprint, shown
+from nvo3.api.precondition import guard
 from nvo3.api.schema import ChangeQuery, NoQuery, SettingsItem, SettingsPatch
 from nvo3.ovsdb import command
 
@@ -14,15 +13,15 @@ def blueprint(backend: Backend) -> APIBlueprint:
     routes = new_blueprint("settings", "settings")
 
     @routes.get("/v1/settings", responses={200: SettingsItem})
-    def show_settings(query: NoQuery) -> dict[str, Any]:
+    def show_settings(query: NoQuery) -> Answer:
         """Show the settings."""
-        return answer(SettingsItem.of(backend.view.settings))
+        return shown(SettingsItem.of(backend.view.settings), backend.view.settings)
 
     @routes.patch("/v1/settings", responses={200: SettingsItem})
-    def set_settings(body: SettingsPatch, query: ChangeQuery) -> dict[str, Any]:
+    def set_settings(body: SettingsPatch, query: ChangeQuery) -> Answer:
         """Change the settings."""
-        settings = command.set_settings(backend.northbound, **body.given())
+        settings = command.set_settings(backend.northbound, **body.given(), guard=guard())
         backend.settle(query, "the settings are stored")
-        return answer(SettingsItem.of(settings))
+        return shown(SettingsItem.of(settings), settings)
 
     return routes

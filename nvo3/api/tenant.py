@@ -5,9 +5,11 @@ from typing import Any
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
-from nvo3.api.backend import Answer, Backend, answer, answer_list, created, deleted, new_blueprint
+from nvo3.api.backend import Answer, Backend, created, deleted, new_blueprint, shown
 from nvo3.api.client import item_path
-from nvo3.api.schema import ChangeQuery, NoQuery, TenantCreate, TenantItem, TenantList, TenantPatch, TenantPath
+from nvo3.api.page import page
+from nvo3.api.precondition import guard
+from nvo3.api.schema import ChangeQuery, ListQuery, NoQuery, TenantCreate, TenantItem, TenantList, TenantPatch, TenantPath, TenantPut
 from nvo3.ovsdb import command
 
 
@@ -17,34 +19,42 @@ def blueprint(backend: Backend) -> APIBlueprint:
     northbound = backend.northbound
 
     @routes.get("/v1/tenants", responses={200: TenantList})
-    def list_tenants(query: NoQuery) -> dict[str, Any]:
+    def list_tenants(query: ListQuery) -> Any:
         """List all tenants."""
-        tenants = sorted(backend.view.tenants.values(), key=lambda tenant: tenant.name)
-        return answer_list([TenantItem.of(tenant) for tenant in tenants])
+        return page(list(backend.view.tenants.values()), lambda tenant: tenant.name, TenantItem.of, query)
 
     @routes.post("/v1/tenants", responses={201: TenantItem})
     def create_tenant(body: TenantCreate, query: ChangeQuery) -> Answer:
         """Create a tenant."""
         tenant = command.create_tenant(northbound, body.name)
         backend.settle(query, f"tenant {tenant.name} is stored")
-        return created(TenantItem.of(tenant), item_path("tenants", tenant.name))
+        return created(TenantItem.of(tenant), tenant, item_path("tenants", tenant.name))
 
     @routes.get("/v1/tenants/<tenant>", responses={200: TenantItem})
-    def show_tenant(path: TenantPath, query: NoQuery) -> dict[str, Any]:
+    def show_tenant(path: TenantPath, query: NoQuery) -> Answer:
         """Show a tenant."""
-        return answer(TenantItem.of(backend.view.tenant(path.tenant)))
+        tenant = backend.view.tenant(path.tenant)
+        return shown(TenantItem.of(tenant), tenant)
+
+    @routes.put("/v1/tenants/<tenant>", responses={200: TenantItem, 201: TenantItem})
+    def put_tenant(path: TenantPath, body: TenantPut, query: ChangeQuery) -> Answer:
+        """Create a tenant unless it is there."""
+        tenant, is_new = command.put_tenant(northbound, path.tenant, guard=guard())
+        backend.settle(query, f"tenant {tenant.name} is stored")
+        item = TenantItem.of(tenant)
+        return created(item, tenant, item_path("tenants", tenant.name)) if is_new else shown(item, tenant)
 
     @routes.patch("/v1/tenants/<tenant>", responses={200: TenantItem})
-    def set_tenant(path: TenantPath, body: TenantPatch, query: ChangeQuery) -> dict[str, Any]:
+    def set_tenant(path: TenantPath, body: TenantPatch, query: ChangeQuery) -> Answer:
         """Change a tenant."""
-        tenant = command.set_tenant(northbound, path.tenant, **body.given())
+        tenant = command.set_tenant(northbound, path.tenant, **body.given(), guard=guard())
         backend.settle(query, f"tenant {tenant.name} is stored")
-        return answer(TenantItem.of(tenant))
+        return shown(TenantItem.of(tenant), tenant)
 
     @routes.delete("/v1/tenants/<tenant>", responses={204: None})
     def delete_tenant(path: TenantPath, query: ChangeQuery) -> Response:
         """Delete a tenant that has no networks."""
-        command.delete_tenant(northbound, path.tenant)
+        command.delete_tenant(northbound, path.tenant, guard=guard())
         backend.settle(query, f"tenant {path.tenant} is deleted")
         return deleted()
 

@@ -109,7 +109,7 @@ class VnicBed(OverlayBed):
     def set_encapsulation(self, encapsulation: str) -> None:
         super().set_encapsulation(encapsulation)
         with self._lab.client() as client:
-            if not system.wait_until(lambda: all(item["realized"] for item in client.get("/v1/agents")["items"]), _REALIZED_S):
+            if not system.wait_until(lambda: all(item["realized"] for item in client.items("/v1/agents")), _REALIZED_S):
                 raise LabError(f"{encapsulation} was asked for; the agents do not have it")
 
 

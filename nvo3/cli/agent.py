@@ -42,10 +42,15 @@ def _fields(item: dict[str, Any]) -> dict[str, Any]:
 
 
 @app.command("list")
-def list_agents(api: Api = common.API_DEFAULT, output: OutputAs = Output.TABLE) -> None:
+def list_agents(
+    hypervisor: Annotated[str | None, typer.Option(metavar="NAME", help="Only those bound there.")] = None,
+    state: Annotated[str | None, typer.Option(metavar="unbound|absent|connecting|connected", help="Only in this state.")] = None,
+    api: Api = common.API_DEFAULT,
+    output: OutputAs = Output.TABLE,
+) -> None:
     """List agents, and how much of their tables is there."""
     with common.connected(api) as client:
-        items = client.get("/v1/agents")["items"]
+        items = client.items("/v1/agents", hypervisor=hypervisor, state=state)
     common.show_list(items, [_row(item) for item in items], output)
 
 

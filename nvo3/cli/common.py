@@ -19,6 +19,7 @@ class Output(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    YAML = "yaml"
 
 
 Api = Annotated[
@@ -27,7 +28,7 @@ Api = Annotated[
 ]
 OutputAs = Annotated[
     Output,
-    typer.Option("--output", "-o", help="As a table, or as the API's JSON.", rich_help_panel="Common"),
+    typer.Option("--output", "-o", help="As a table, or whole as the API has it.", rich_help_panel="Common"),
 ]
 Wait = Annotated[
     bool,
@@ -94,23 +95,28 @@ def text(value: Any) -> str:
             return str(value)
 
 
-def show_json(value: Any) -> None:
-    """Print JSON, readable and complete."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+def show_whole(value: Any, output: Output) -> None:
+    """Print what the API has, as JSON or YAML."""
+    if output is Output.YAML:
+        import yaml
+
+        typer.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+    else:
+        typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def show_list(items: Sequence[Row], rows: Sequence[Mapping[str, Any]], output: Output) -> None:
     """Print a list: the API's items, or a table of rows, whose keys are the headings."""
-    if output is Output.JSON:
-        show_json(list(items))
+    if output is not Output.TABLE:
+        show_whole(list(items), output)
     elif rows:
         _print(list(rows[0]), [[text(value) for value in row.values()] for row in rows])
 
 
 def show_item(item: Row, row: Mapping[str, Any], output: Output) -> None:
     """Print one object: the API's, or its fields below each other."""
-    if output is Output.JSON:
-        show_json(item)
+    if output is not Output.TABLE:
+        show_whole(item, output)
         return
     width = max(map(len, row))
     for name, value in row.items():

@@ -42,10 +42,14 @@ def _fields(item: dict[str, Any]) -> dict[str, Any]:
 
 
 @app.command("list")
-def list_hypervisors(api: Api = common.API_DEFAULT, output: OutputAs = Output.TABLE) -> None:
+def list_hypervisors(
+    state: Annotated[str | None, typer.Option(metavar="connecting|configuring|connected|error", help="Only in this state.")] = None,
+    api: Api = common.API_DEFAULT,
+    output: OutputAs = Output.TABLE,
+) -> None:
     """List all hypervisors and their state."""
     with common.connected(api) as client:
-        items = client.get("/v1/hypervisors")["items"]
+        items = client.items("/v1/hypervisors", state=state)
     common.show_list(items, [_row(item) for item in items], output)
 
 

@@ -56,6 +56,9 @@ def _fields(item: dict[str, Any]) -> dict[str, Any]:
 @app.command("list")
 def list_networks(
     tenant: Annotated[str | None, typer.Argument(metavar="[TENANT]", help="Only this tenant's.")] = None,
+    encapsulation: Annotated[str | None, typer.Option(metavar="NAME", help="Only with this setting.")] = None,
+    hypervisor: Annotated[str | None, typer.Option(metavar="NAME", help="Only those that this hypervisor hosts.")] = None,
+    vni: Annotated[int | None, typer.Option(help="Only with this VNI.")] = None,
     api: Api = common.API_DEFAULT,
     output: OutputAs = Output.TABLE,
 ) -> None:
@@ -63,9 +66,8 @@ def list_networks(
     from nvo3.api.client import item_path
 
     with common.connected(api) as client:
-        tenants = [tenant] if tenant else [item["name"] for item in client.get("/v1/tenants")["items"]]
-        paths = [item_path("tenants", *common.split(name, "TENANT"), "networks") for name in tenants]
-        items = [item for path in paths for item in client.get(path)["items"]]
+        path = item_path("tenants", *common.split(tenant, "TENANT"), "networks") if tenant else item_path("networks")
+        items = client.items(path, encapsulation=encapsulation, hypervisor=hypervisor, vni=vni)
     common.show_list(items, [_row(item) for item in items], output)
 
 

@@ -62,16 +62,24 @@ def _fields(item: dict[str, Any]) -> dict[str, Any]:
 
 @app.command("list")
 def list_ports(
-    network: Annotated[str, typer.Argument(metavar="TENANT/NETWORK", help="Names of the tenant and of the network.")],
+    network: Annotated[str | None, typer.Argument(metavar="[TENANT/NETWORK]", help="Only this network's.")] = None,
+    mac: Annotated[str | None, typer.Option(metavar="MAC", help="Only with this MAC address.")] = None,
+    address: Annotated[str | None, typer.Option(metavar="IP", help="Only with this address.")] = None,
+    hypervisor: Annotated[str | None, typer.Option(metavar="NAME", help="Only those bound there.")] = None,
+    state: Annotated[str | None, typer.Option(metavar="unbound|pending|up", help="Only in this state.")] = None,
+    offload: Annotated[str | None, typer.Option(metavar="|".join(OFFLOADS), help="Only with this setting.")] = None,
     api: Api = common.API_DEFAULT,
     output: OutputAs = Output.TABLE,
 ) -> None:
-    """List the ports of a network and their state."""
+    """List the ports of a network, or of all, and their state."""
     from nvo3.api.client import item_path
 
-    tenant, name = common.split(network, "TENANT/NETWORK")
+    path = item_path("ports")
+    if network is not None:
+        tenant, name = common.split(network, "TENANT/NETWORK")
+        path = item_path("tenants", tenant, "networks", name, "ports")
     with common.connected(api) as client:
-        items = client.get(item_path("tenants", tenant, "networks", name, "ports"))["items"]
+        items = client.items(path, mac=mac, address=address, hypervisor=hypervisor, state=state, offload=offload)
     common.show_list(items, [_row(item) for item in items], output)
 
 

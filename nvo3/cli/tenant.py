@@ -26,7 +26,7 @@ def _row(item: dict[str, Any]) -> dict[str, Any]:
 def list_tenants(api: Api = common.API_DEFAULT, output: OutputAs = Output.TABLE) -> None:
     """List all tenants."""
     with common.connected(api) as client:
-        items = client.get("/v1/tenants")["items"]
+        items = client.items("/v1/tenants")
     common.show_list(items, [_row(item) for item in items], output)
 
 

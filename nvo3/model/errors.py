@@ -4,6 +4,7 @@
     ├── ConfigError     a value is wrong: the field's path, the value seen, the limit      -> HTTP 400
     ├── NotFound        a name does not exist                                               -> HTTP 404
     ├── Conflict        taken, in use, or changed by somebody else meanwhile                -> HTTP 409
+    ├── Outdated        not as the caller, who said how it must be, knows it                -> HTTP 412
     └── Unavailable     the database or a switch does not answer                            -> HTTP 503
 
 Our own misuse of an interface is a ValueError, not one of these.
@@ -47,6 +48,10 @@ class Conflict(Nvo3Error):
         self.path = path
         self.message = message
         self.value = value
+
+
+class Outdated(Nvo3Error):
+    """An object is not, or no longer, as whoever wants to change it says that it must be."""
 
 
 class Unavailable(Nvo3Error):

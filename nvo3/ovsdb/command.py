@@ -1,7 +1,11 @@
 """Commands on the NB database: create, set and delete, with the checks that OVSDB cannot express.
 
 Each is one transaction and returns what it stored, or raises ConfigError (a value), NotFound, Conflict (with other
-objects) or Unavailable; nothing half-done stays.  None for a keyword means: not given.  `view.View` has the reads.
+objects), Outdated (`guard`) or Unavailable; nothing half-done stays.  None for a keyword means: not given.  `view.View` has the reads.
+
+`put_…` creates an object, or gives the one of that name all the values, and tells which: what is not given is the default; what would be
+allocated stays as it is.  guard: called with the object as it is, it raises Outdated if that is not what the caller knows; what
+it has seen is still so when the transaction commits.
 """
 
 import random
@@ -24,29 +28,62 @@ VNI_FIRST = 5000  # where VNIs are allocated from: below are those that people c
 _SHOWN_MAX = 3  # users of an object that a message names
 
 _T = TypeVar("_T", bound=Tenant | Network | Port | Hypervisor)
+Guard = Callable[[Any], None]
 
 
 class _Target(Generic[_T]):
     """The object that a command is about: found by its name at the first attempt, the same one at every later."""
 
-    def __init__(self, lookup: Callable[[View], _T], items: Callable[[View], Mapping[UUID, _T]]) -> None:
+    def __init__(
+        self, table: str, lookup: Callable[[View], _T], items: Callable[[View], Mapping[UUID, _T]], guard: Guard | None = None
+    ) -> None:
+        self._table = table
         self._lookup = lookup
         self._items = items
+        self._guard = guard
         self._uuid: UUID | None = None
 
     def find(self, view: View) -> _T:
-        """Return it.  Raises NotFound."""
+        """Return it.  Raises NotFound or Outdated."""
         item = None if self._uuid is None else self._items(view).get(self._uuid)
         if item is None:
             item = self._lookup(view)
             self._uuid = item.uuid
+        if self._guard is not None:
+            self._guard(item)
         return item
 
-    def find_or_gone(self, view: View) -> _T | None:
-        """Return it, or None if it went after the first attempt, perhaps by that attempt.  Raises NotFound."""
-        if self._uuid is not None:
-            return self._items(view).get(self._uuid)
-        return self.find(view)
+    def write(self, change: Change, **columns: Any) -> None:
+        """Write columns of what was found."""
+        assert self._uuid is not None
+        if columns:
+            self._verify(change)
+            change.update(self._table, self._uuid, **columns)
+
+    def delete(self, change: Change, check: Callable[[_T], None] = lambda item: None) -> None:
+        """Delete it after a check, unless it went after the first attempt, perhaps by that attempt.  Raises NotFound or Outdated."""
+        if self._uuid is not None and self._uuid not in self._items(change.view):
+            return
+        item = self.find(change.view)
+        check(item)
+        self._verify(change)
+        change.delete(self._table, item.uuid)
+
+    def _verify(self, change: Change) -> None:
+        if self._guard is not None and self._uuid is not None:
+            change.verify(self._table, self._uuid)
+
+
+def _put(
+    northbound: Northbound, uuid: UUID, exists: Callable[[View], bool], create: Callable[[Change], _T], alter: Callable[[Change], _T]
+) -> tuple[_T, bool]:
+    """Create an object under `uuid`, or alter the one that exists; tell whether it was created."""
+
+    def compose(change: Change) -> _T:
+        return alter(change) if exists(change.view) else create(change)
+
+    item = northbound.transact(compose)
+    return item, item.uuid == uuid
 
 
 # Tenants.
@@ -54,47 +91,56 @@ class _Target(Generic[_T]):
 
 def create_tenant(northbound: Northbound, name: str) -> Tenant:
     """Create a tenant."""
-    tenant = Tenant(uuid4(), ids.check_name(name, "name"))
+    return northbound.transact(_tenant_creation(uuid4(), name))
+
+
+def put_tenant(northbound: Northbound, name: str, *, guard: Guard | None = None) -> tuple[Tenant, bool]:
+    """Create a tenant unless it is there."""
+    uuid, target = uuid4(), _tenant(name, guard)
+    return _put(northbound, uuid, lambda v: name in v.tenant_names, _tenant_creation(uuid, name), lambda c: target.find(c.view))
+
+
+def _tenant_creation(uuid: UUID, name: str) -> Callable[[Change], Tenant]:
+    tenant = Tenant(uuid, ids.check_name(name, "name"))
 
     def compose(change: Change) -> Tenant:
-        if tenant.uuid not in change.view.tenants:
+        if uuid not in change.view.tenants:
             _check_tenant(change.view, tenant)
-            change.insert("Tenant", tenant.uuid, name=name)
+            change.insert("Tenant", uuid, name=name)
         return tenant
 
-    return northbound.transact(compose)
+    return compose
 
 
-def set_tenant(northbound: Northbound, tenant: str, *, name: str | None = None) -> Tenant:
+def set_tenant(northbound: Northbound, tenant: str, *, name: str | None = None, guard: Guard | None = None) -> Tenant:
     """Rename a tenant."""
-    target = _tenant(tenant)
+    target = _tenant(tenant, guard)
 
     def compose(change: Change) -> Tenant:
         before = target.find(change.view)
         after = Tenant(before.uuid, _or(name, before.name))
         _check_tenant(change.view, after)
-        change.update("Tenant", after.uuid, **_difference(before, after, "name"))
+        target.write(change, **_difference(before, after, "name"))
         return after
 
     return northbound.transact(compose)
 
 
-def delete_tenant(northbound: Northbound, tenant: str) -> None:
+def delete_tenant(northbound: Northbound, tenant: str, *, guard: Guard | None = None) -> None:
     """Delete a tenant that has no networks."""
-    target = _tenant(tenant)
+    target = _tenant(tenant, guard)
 
     def compose(change: Change) -> None:
-        row = target.find_or_gone(change.view)
-        if row is not None:
-            users = [change.view.path(network) for network in change.view.networks_of(row.uuid)]
-            _check_unused(f"tenant {tenant}", "network", users)
-            change.delete("Tenant", row.uuid)
+        def unused(row: Tenant) -> None:
+            _check_unused(f"tenant {tenant}", "network", [change.view.path(network) for network in change.view.networks_of(row.uuid)])
+
+        target.delete(change, unused)
 
     northbound.transact(compose)
 
 
-def _tenant(name: str) -> _Target[Tenant]:
-    return _Target(lambda view: view.tenant(name), lambda view: view.tenants)
+def _tenant(name: str, guard: Guard | None = None) -> _Target[Tenant]:
+    return _Target("Tenant", lambda view: view.tenant(name), lambda view: view.tenants, guard)
 
 
 def _check_tenant(view: View, tenant: Tenant) -> None:
@@ -116,8 +162,31 @@ def create_network(
     pools: Sequence[str] = (),
 ) -> Network:
     """Create a network.  vni: the lowest free one from VNI_FIRST where it is not given.  pools: prefixes as text."""
-    uuid = uuid4()
+    return northbound.transact(_network_creation(uuid4(), tenant, name, vni=vni, encapsulation=encapsulation, mtu=mtu, pools=pools))
 
+
+def put_network(
+    northbound: Northbound,
+    tenant: str,
+    name: str,
+    *,
+    vni: int | None = None,
+    encapsulation: str = AUTO,
+    mtu: int = MTU_DEFAULT,
+    pools: Sequence[str] = (),
+    guard: Guard | None = None,
+) -> tuple[Network, bool]:
+    """Create a network, or give it all these values.  vni: as in `create_network`, or left as it is."""
+    uuid = uuid4()
+    fields: dict[str, Any] = {"vni": vni, "encapsulation": encapsulation, "mtu": mtu, "pools": pools}
+    create = _network_creation(uuid, tenant, name, **fields)
+    alter = _network_alteration(_network(tenant, name, guard), tenant, **fields)
+    return _put(northbound, uuid, lambda v: (v.tenant(tenant).uuid, name) in v.network_names, create, alter)
+
+
+def _network_creation(
+    uuid: UUID, tenant: str, name: str, *, vni: int | None, encapsulation: str, mtu: int, pools: Sequence[str]
+) -> Callable[[Change], Network]:
     def compose(change: Change) -> Network:
         view = change.view
         if uuid in view.networks:
@@ -138,7 +207,7 @@ def create_network(
         change.insert("Network", uuid, **columns, pools=[str(pool) for pool in network.pools])
         return network
 
-    return northbound.transact(compose)
+    return compose
 
 
 def set_network(
@@ -151,10 +220,24 @@ def set_network(
     encapsulation: str | None = None,
     mtu: int | None = None,
     pools: Sequence[str] | None = None,
+    guard: Guard | None = None,
 ) -> Network:
     """Change a network.  Its ports' addresses must stay within its pools."""
-    target = _network(tenant, network)
+    target = _network(tenant, network, guard)
+    fields: dict[str, Any] = {"name": name, "vni": vni, "encapsulation": encapsulation, "mtu": mtu, "pools": pools}
+    return northbound.transact(_network_alteration(target, tenant, **fields))
 
+
+def _network_alteration(
+    target: _Target[Network],
+    tenant: str,
+    *,
+    name: str | None = None,
+    vni: int | None,
+    encapsulation: str | None,
+    mtu: int | None,
+    pools: Sequence[str] | None,
+) -> Callable[[Change], Network]:
     def compose(change: Change) -> Network:
         view = change.view
         before = target.find(view)
@@ -174,28 +257,27 @@ def set_network(
             columns["pools"] = [str(pool) for pool in after.pools]
             if not set(before.pools) <= set(after.pools):
                 _check_ports_fit(change, after)
-        change.update("Network", after.uuid, **columns)
+        target.write(change, **columns)
         return after
 
-    return northbound.transact(compose)
+    return compose
 
 
-def delete_network(northbound: Northbound, tenant: str, network: str) -> None:
+def delete_network(northbound: Northbound, tenant: str, network: str, *, guard: Guard | None = None) -> None:
     """Delete a network that has no ports."""
-    target = _network(tenant, network)
+    target = _network(tenant, network, guard)
 
     def compose(change: Change) -> None:
-        row = target.find_or_gone(change.view)
-        if row is not None:
-            users = [change.view.path(port) for port in change.view.ports_of(row.uuid)]
-            _check_unused(f"network {tenant}/{network}", "port", users)
-            change.delete("Network", row.uuid)
+        def unused(row: Network) -> None:
+            _check_unused(f"network {tenant}/{network}", "port", [change.view.path(port) for port in change.view.ports_of(row.uuid)])
+
+        target.delete(change, unused)
 
     northbound.transact(compose)
 
 
-def _network(tenant: str, name: str) -> _Target[Network]:
-    return _Target(lambda view: view.network(tenant, name), lambda view: view.networks)
+def _network(tenant: str, name: str, guard: Guard | None = None) -> _Target[Network]:
+    return _Target("Network", lambda view: view.network(tenant, name), lambda view: view.networks, guard)
 
 
 def _check_network(view: View, network: Network, tenant: str) -> None:
@@ -259,8 +341,33 @@ def create_port(
     mac: a random one, locally administered, where it is not given.  addresses: where they are not given, the lowest
     free one of each family that the network has pools of.  offload: with CVSW it gets a tunnel endpoint of the settings' agent_pools.
     """
-    uuid = uuid4()
+    fields: dict[str, Any] = {"mac": mac, "addresses": addresses, "port_security": port_security, "offload": offload}
+    return northbound.transact(_port_creation(uuid4(), tenant, network, name, **fields))
 
+
+def put_port(
+    northbound: Northbound,
+    tenant: str,
+    network: str,
+    name: str,
+    *,
+    mac: str | None = None,
+    addresses: Sequence[str] | None = None,
+    port_security: bool = True,
+    offload: str = NONE,
+    guard: Guard | None = None,
+) -> tuple[Port, bool]:
+    """Create a port, or give it all these values.  mac, addresses: as in `create_port`, or left as they are."""
+    uuid = uuid4()
+    fields: dict[str, Any] = {"mac": mac, "addresses": addresses, "port_security": port_security, "offload": offload}
+    create = _port_creation(uuid, tenant, network, name, **fields)
+    alter = _port_alteration(_port(tenant, network, name, guard), f"{tenant}/{network}", **fields)
+    return _put(northbound, uuid, lambda v: (v.network(tenant, network).uuid, name) in v.port_names, create, alter)
+
+
+def _port_creation(
+    uuid: UUID, tenant: str, network: str, name: str, *, mac: str | None, addresses: Sequence[str] | None, port_security: bool, offload: str
+) -> Callable[[Change], Port]:
     def compose(change: Change) -> Port:
         view = change.view
         if uuid in view.ports:
@@ -284,7 +391,7 @@ def create_port(
         change.insert("Port", uuid, **columns, addresses=rows)
         return port
 
-    return northbound.transact(compose)
+    return compose
 
 
 def set_port(
@@ -298,10 +405,23 @@ def set_port(
     addresses: Sequence[str] | None = None,
     port_security: bool | None = None,
     offload: str | None = None,
+    guard: Guard | None = None,
 ) -> Port:
     """Change a port.  addresses: all that it is to have."""
-    target = _port(tenant, network, port)
+    fields: dict[str, Any] = {"name": name, "mac": mac, "addresses": addresses, "port_security": port_security, "offload": offload}
+    return northbound.transact(_port_alteration(_port(tenant, network, port, guard), f"{tenant}/{network}", **fields))
 
+
+def _port_alteration(
+    target: _Target[Port],
+    network: str,
+    *,
+    name: str | None = None,
+    mac: str | None,
+    addresses: Sequence[str] | None,
+    port_security: bool | None,
+    offload: str | None,
+) -> Callable[[Change], Port]:
     def compose(change: Change) -> Port:
         view = change.view
         before = target.find(view)
@@ -314,33 +434,26 @@ def set_port(
             port_security=_or(port_security, before.port_security),
             offload=before.offload if offload is None else check.check_offload(offload, "offload"),
         )
-        _check_port(view, after, f"{tenant}/{network}")
+        _check_port(view, after, network)
         columns = _difference(before, after, "name", "mac", "port_security")
         if after.offload != before.offload:
             after = replace(after, underlay_ip=_allocate_endpoint(change) if after.offload == CVSW else None)
             columns |= _write_offload(change, after)
         if after.addresses != before.addresses:
             columns["addresses"] = _write_addresses(change, after)
-        change.update("Port", after.uuid, **columns)
+        target.write(change, **columns)
         return after
 
-    return northbound.transact(compose)
+    return compose
 
 
-def delete_port(northbound: Northbound, tenant: str, network: str, port: str) -> None:
+def delete_port(northbound: Northbound, tenant: str, network: str, port: str, *, guard: Guard | None = None) -> None:
     """Delete a port."""
-    target = _port(tenant, network, port)
-
-    def compose(change: Change) -> None:
-        row = target.find_or_gone(change.view)
-        if row is not None:
-            change.delete("Port", row.uuid)
-
-    northbound.transact(compose)
+    northbound.transact(_port(tenant, network, port, guard).delete)
 
 
-def _port(tenant: str, network: str, name: str) -> _Target[Port]:
-    return _Target(lambda view: view.port(tenant, network, name), lambda view: view.ports)
+def _port(tenant: str, network: str, name: str, guard: Guard | None = None) -> _Target[Port]:
+    return _Target("Port", lambda view: view.port(tenant, network, name), lambda view: view.ports, guard)
 
 
 def _check_port(view: View, port: Port, network: str) -> None:
@@ -436,45 +549,51 @@ def _random_mac(view: View, network: UUID) -> Mac:
 
 def create_hypervisor(northbound: Northbound, name: str, remote: str) -> Hypervisor:
     """Create a hypervisor.  remote: its ovsdb-server, see `check.check_remote`."""
-    hypervisor = Hypervisor(uuid4(), name, remote)
+    return northbound.transact(_hypervisor_creation(Hypervisor(uuid4(), name, remote)))
 
+
+def put_hypervisor(northbound: Northbound, name: str, remote: str, *, guard: Guard | None = None) -> tuple[Hypervisor, bool]:
+    """Create a hypervisor, or give it this remote."""
+    new = Hypervisor(uuid4(), name, remote)
+    alter = _hypervisor_alteration(_hypervisor(name, guard), None, remote)
+    return _put(northbound, new.uuid, lambda view: name in view.hypervisor_names, _hypervisor_creation(new), alter)
+
+
+def _hypervisor_creation(hypervisor: Hypervisor) -> Callable[[Change], Hypervisor]:
     def compose(change: Change) -> Hypervisor:
         if hypervisor.uuid not in change.view.hypervisors:
             _check_hypervisor(change.view, hypervisor)
-            change.insert("Hypervisor", hypervisor.uuid, name=name, remote=remote)
+            change.insert("Hypervisor", hypervisor.uuid, name=hypervisor.name, remote=hypervisor.remote)
         return hypervisor
 
-    return northbound.transact(compose)
+    return compose
 
 
-def set_hypervisor(northbound: Northbound, hypervisor: str, *, name: str | None = None, remote: str | None = None) -> Hypervisor:
+def set_hypervisor(
+    northbound: Northbound, hypervisor: str, *, name: str | None = None, remote: str | None = None, guard: Guard | None = None
+) -> Hypervisor:
     """Change a hypervisor."""
-    target = _hypervisor(hypervisor)
+    return northbound.transact(_hypervisor_alteration(_hypervisor(hypervisor, guard), name, remote))
 
+
+def _hypervisor_alteration(target: _Target[Hypervisor], name: str | None, remote: str | None) -> Callable[[Change], Hypervisor]:
     def compose(change: Change) -> Hypervisor:
         before = target.find(change.view)
         after = Hypervisor(before.uuid, _or(name, before.name), _or(remote, before.remote))
         _check_hypervisor(change.view, after)
-        change.update("Hypervisor", after.uuid, **_difference(before, after, "name", "remote"))
+        target.write(change, **_difference(before, after, "name", "remote"))
         return after
 
-    return northbound.transact(compose)
+    return compose
 
 
-def delete_hypervisor(northbound: Northbound, hypervisor: str) -> None:
+def delete_hypervisor(northbound: Northbound, hypervisor: str, *, guard: Guard | None = None) -> None:
     """Delete a hypervisor; ports that are bound there become unbound."""
-    target = _hypervisor(hypervisor)
-
-    def compose(change: Change) -> None:
-        row = target.find_or_gone(change.view)
-        if row is not None:
-            change.delete("Hypervisor", row.uuid)
-
-    northbound.transact(compose)
+    northbound.transact(_hypervisor(hypervisor, guard).delete)
 
 
-def _hypervisor(name: str) -> _Target[Hypervisor]:
-    return _Target(lambda view: view.hypervisor(name), lambda view: view.hypervisors)
+def _hypervisor(name: str, guard: Guard | None = None) -> _Target[Hypervisor]:
+    return _Target("Hypervisor", lambda view: view.hypervisor(name), lambda view: view.hypervisors, guard)
 
 
 def _check_hypervisor(view: View, hypervisor: Hypervisor) -> None:
@@ -496,6 +615,7 @@ def set_settings(
     encapsulation_order: Sequence[str] | None = None,
     sclp_payload: str | None = None,
     agent_pools: Sequence[str] | None = None,
+    guard: Guard | None = None,
 ) -> Settings:
     """Change the settings, those that are given.
 
@@ -505,6 +625,8 @@ def set_settings(
 
     def compose(change: Change) -> Settings:
         settings, columns = change.view.settings, dict[str, Any]()
+        if guard is not None:
+            guard(settings)
         if encapsulation_order is not None:
             order = check.check_encapsulation_order(encapsulation_order, "encapsulation_order")
             settings, columns["encapsulation_order"] = replace(settings, encapsulation_order=order), ",".join(order)
@@ -520,6 +642,8 @@ def set_settings(
         if row is None:
             change.insert("Settings", uuid4(), **columns)
         else:
+            if guard is not None:
+                change.verify("Settings", row)
             change.update("Settings", row, **columns)
         return settings
 

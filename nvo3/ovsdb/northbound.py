@@ -113,6 +113,15 @@ class Change:
         """Write columns of a row."""
         self._set(self._idl.tables[table].rows[uuid], columns)
 
+    def verify(self, table: str, uuid: UUID) -> None:
+        """Have the transaction composed anew if the row is not what the view was made of.
+
+        Before the row is written or deleted, and only if it is: the IDL would ask with the next transaction otherwise.
+        """
+        row = self._idl.tables[table].rows[uuid]
+        for column in self._idl.tables[table].columns:
+            row.verify(column)
+
     def delete(self, table: str, uuid: UUID) -> None:
         """Delete a row."""
         self._idl.tables[table].rows[uuid].delete()

@@ -269,6 +269,8 @@ def test_openapi(http: httpx.Client) -> None:
         "/v1/tenants/{tenant}/networks/{network}/ports/{port}/agent",
         "/v1/tenants/{tenant}/networks/{network}/ports/{port}/agent/table",
         "/v1/agents",
+        "/v1/networks",
+        "/v1/ports",
         "/v1/hypervisors",
         "/v1/hypervisors/{hypervisor}",
         "/v1/settings",
@@ -305,3 +307,30 @@ def test_client_errors_are_one_line(web: str, controller: Any) -> None:
         assert client.delete(f"{web}/ports/a1") == {}
     with Client("http://127.0.0.1:1") as client, pytest.raises(ApiUnreachable, match="no API at http://127.0.0.1:1 "):
         client.get("/v1/tenants")
+
+
+def test_lists_come_in_pages_and_filtered(http: httpx.Client, web: str) -> None:
+    for n in range(2, 8):
+        http.post(f"{web}/ports", json={"name": f"a{n}", "mac": f"02:00:00:00:00:{n:02x}", "port_security": n != 3}).raise_for_status()
+    http.post("/v1/tenants", json={"name": "blue"}).raise_for_status()
+    http.post("/v1/tenants/blue/networks", json={"name": "db", "encapsulation": "gre", "vni": 77}).raise_for_status()
+    http.post("/v1/tenants/blue/networks/db/ports", json={"name": "a1", "mac": "02:00:00:00:00:99"}).raise_for_status()
+    first = http.get(f"{web}/ports?limit=3")
+    assert [item["name"] for item in first.json()["items"]] == ["a1", "a2", "a3"]
+    second = http.get(first.links["next"]["url"])
+    assert [item["name"] for item in second.json()["items"]] == ["a4", "a5", "a6"]
+    http.delete(f"{web}/ports/a6").raise_for_status()  # a page begins behind a name, not at a number
+    last = http.get(second.links["next"]["url"])
+    assert [item["name"] for item in last.json()["items"]] == ["a7"] and not last.links
+    with Client(str(http.base_url)) as client:
+        assert [item["name"] for item in client.items(f"{web}/ports", limit=2)] == ["a1", "a2", "a3", "a4", "a5", "a7"]
+        everywhere = client.items("/v1/ports", limit=4)
+        assert [(i["tenant"], i["name"]) for i in everywhere] == [("blue", "a1"), *(("red", f"a{n}") for n in (1, 2, 3, 4, 5, 7))]
+        assert [i["tenant"] for i in client.items("/v1/ports", mac="02:00:00:00:00:99")] == ["blue"]
+        assert [i["name"] for i in client.items("/v1/ports", address="10.0.0.3")] == ["a2"]
+        assert client.items("/v1/ports", state="up") == []
+        assert [i["name"] for i in client.items("/v1/networks", encapsulation="gre")] == ["db"]
+        assert [i["name"] for i in client.items("/v1/networks", vni=5000, hypervisor="hv1")] == ["web"]
+        assert client.items("/v1/networks", hypervisor="hv9") == []
+    for query in ("limit=0", "limit=1001", "limit=x", "colour=red", "state=best"):
+        assert http.get(f"{web}/ports?{query}").status_code == 400
