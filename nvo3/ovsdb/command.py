@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 from nvo3.model import check, ids
 from nvo3.model.errors import ConfigError, Conflict
 from nvo3.model.ids import Mac, Vni
-from nvo3.model.logical import AUTO, CVSW, MTU_DEFAULT, NONE, IPAddress, Network, Port, Settings, Tenant
+from nvo3.model.logical import AUTO, CVSW, MTU_DEFAULT, NONE, IPAddress, IPNetwork, Network, Port, Settings, Tenant
 from nvo3.model.physical import Hypervisor
 from nvo3.ovsdb.northbound import Change, Northbound
 from nvo3.ovsdb.view import View
@@ -191,20 +191,12 @@ def _network_creation(
         view = change.view
         if uuid in view.networks:
             return view.networks[uuid]
-        network = Network(
-            uuid=uuid,
-            tenant=view.tenant(tenant).uuid,
-            name=name,
-            vni=_allocate_vni(change) if vni is None else check.check_vni(vni, "vni"),
-            encapsulation=encapsulation,
-            mtu=mtu,
-            pools=check.check_pools(pools, "pools"),
-        )
+        new = Network(uuid, view.tenant(tenant).uuid, name, Vni(0))
+        network = network_with(new, vni=_allocate_vni(change) if vni is None else vni, encapsulation=encapsulation, mtu=mtu, pools=pools)
         _check_network(view, network, tenant)
         if network.encapsulation == NONE:
             _require_flat(change, network)
-        columns = {column: getattr(network, column) for column in ("tenant", "name", "vni", "encapsulation", "mtu")}
-        change.insert("Network", uuid, **columns, pools=[str(pool) for pool in network.pools])
+        change.insert("Network", uuid, tenant=network.tenant, **network_columns(None, network))
         return network
 
     return compose
@@ -241,26 +233,46 @@ def _network_alteration(
     def compose(change: Change) -> Network:
         view = change.view
         before = target.find(view)
-        after = replace(
-            before,
-            name=_or(name, before.name),
-            vni=before.vni if vni is None else check.check_vni(vni, "vni"),
-            encapsulation=_or(encapsulation, before.encapsulation),
-            mtu=_or(mtu, before.mtu),
-            pools=before.pools if pools is None else check.check_pools(pools, "pools"),
-        )
+        after = network_with(before, name=name, vni=vni, encapsulation=encapsulation, mtu=mtu, pools=pools)
         _check_network(view, after, tenant)
         if after.encapsulation == NONE != before.encapsulation:
             _require_flat(change, after)
-        columns = _difference(before, after, "name", "vni", "encapsulation", "mtu")
-        if after.pools != before.pools:
-            columns["pools"] = [str(pool) for pool in after.pools]
-            if not set(before.pools) <= set(after.pools):
-                _check_ports_fit(change, after)
-        target.write(change, **columns)
+        if not set(before.pools) <= set(after.pools):
+            _check_ports_fit(change, after)
+        target.write(change, **network_columns(before, after))
         return after
 
     return compose
+
+
+def network_with(
+    before: Network,
+    *,
+    name: str | None = None,
+    vni: int | None = None,
+    encapsulation: str | None = None,
+    mtu: int | None = None,
+    pools: Sequence[str] | None = None,
+) -> Network:
+    """Return a network with the values that are given.  Raises ConfigError where it would be none by itself."""
+    after = replace(
+        before,
+        name=ids.check_name(_or(name, before.name), "name"),
+        vni=before.vni if vni is None else check.check_vni(vni, "vni"),
+        encapsulation=check.check_encapsulation(_or(encapsulation, before.encapsulation), "encapsulation"),
+        mtu=_or(mtu, before.mtu),
+        pools=before.pools if pools is None else check.check_pools(pools, "pools"),
+    )
+    check.check_mtu(after.mtu, after.encapsulation, "mtu")
+    return after
+
+
+def network_columns(before: Network | None, after: Network) -> dict[str, Any]:
+    """Return the columns to write, of a new network all."""
+    columns = _difference(before, after, "name", "vni", "encapsulation", "mtu")
+    if before is None or after.pools != before.pools:
+        columns["pools"] = [str(pool) for pool in after.pools]
+    return columns
 
 
 def delete_network(northbound: Northbound, tenant: str, network: str, *, guard: Guard | None = None) -> None:
@@ -281,9 +293,6 @@ def _network(tenant: str, name: str, guard: Guard | None = None) -> _Target[Netw
 
 
 def _check_network(view: View, network: Network, tenant: str) -> None:
-    ids.check_name(network.name, "name")
-    check.check_encapsulation(network.encapsulation, "encapsulation")
-    check.check_mtu(network.mtu, network.encapsulation, "mtu")
     other = view.network_names.get((network.tenant, network.name))
     _check_free(network.uuid, other, "name", network.name, f"tenant {tenant} has a network of that name")
     other = view.relations.network_with_vni(network.vni)
@@ -373,22 +382,14 @@ def _port_creation(
         if uuid in view.ports:
             return view.ports[uuid]
         owner = view.network(tenant, network)
-        port = Port(
-            uuid=uuid,
-            network=owner.uuid,
-            name=name,
-            mac=_random_mac(view, owner.uuid) if mac is None else ids.parse_mac(mac, "mac"),
-            addresses=_check_or_allocate(change, owner, addresses),
-            port_security=port_security,
-            offload=check.check_offload(offload, "offload"),
-        )
+        new = Port(uuid, owner.uuid, name, _random_mac(view, owner.uuid))
+        _require_pools(change, owner)
+        port = port_with(new, owner.pools, mac=mac, addresses=addresses, port_security=port_security, offload=offload)
+        if addresses is None:
+            port = replace(port, addresses=_allocate_addresses(change, owner))
         _check_port(view, port, f"{tenant}/{network}")
-        rows = _write_addresses(change, port)
-        columns = {column: getattr(port, column) for column in ("network", "name", "mac", "port_security")}
-        if port.offload == CVSW:
-            port = replace(port, underlay_ip=_allocate_endpoint(change))
-            columns |= _write_offload(change, port)
-        change.insert("Port", uuid, **columns, addresses=rows)
+        port, columns = write_port(change, None, port)
+        change.insert("Port", uuid, network=owner.uuid, **columns)
         return port
 
     return compose
@@ -426,25 +427,47 @@ def _port_alteration(
         view = change.view
         before = target.find(view)
         owner = view.networks[before.network]
-        after = replace(
-            before,
-            name=_or(name, before.name),
-            mac=before.mac if mac is None else ids.parse_mac(mac, "mac"),
-            addresses=before.addresses if addresses is None else _check_or_allocate(change, owner, addresses),
-            port_security=_or(port_security, before.port_security),
-            offload=before.offload if offload is None else check.check_offload(offload, "offload"),
-        )
+        after = port_with(before, owner.pools, name=name, mac=mac, addresses=addresses, port_security=port_security, offload=offload)
+        if addresses is not None:
+            _require_pools(change, owner)
         _check_port(view, after, network)
-        columns = _difference(before, after, "name", "mac", "port_security")
-        if after.offload != before.offload:
-            after = replace(after, underlay_ip=_allocate_endpoint(change) if after.offload == CVSW else None)
-            columns |= _write_offload(change, after)
-        if after.addresses != before.addresses:
-            columns["addresses"] = _write_addresses(change, after)
+        after, columns = write_port(change, before, after)
         target.write(change, **columns)
         return after
 
     return compose
+
+
+def port_with(
+    before: Port,
+    pools: Sequence[IPNetwork],
+    *,
+    name: str | None = None,
+    mac: str | None = None,
+    addresses: Sequence[str] | None = None,
+    port_security: bool | None = None,
+    offload: str | None = None,
+) -> Port:
+    """Return a port with the values that are given.  pools: of its network.  Raises ConfigError where it would be none by itself."""
+    return replace(
+        before,
+        name=ids.check_name(_or(name, before.name), "name"),
+        mac=before.mac if mac is None else ids.parse_mac(mac, "mac"),
+        addresses=before.addresses if addresses is None else check.check_addresses(addresses, pools, "addresses"),
+        port_security=_or(port_security, before.port_security),
+        offload=before.offload if offload is None else check.check_offload(offload, "offload"),
+    )
+
+
+def write_port(change: Change, before: Port | None, after: Port) -> tuple[Port, dict[str, Any]]:
+    """Return the port, with a tunnel endpoint where it needs one, and the columns to write; insert the rows that these refer to."""
+    columns = _difference(before, after, "name", "mac", "port_security")
+    if after.offload != (NONE if before is None else before.offload):
+        after = replace(after, underlay_ip=_allocate_endpoint(change) if after.offload == CVSW else None)
+        columns |= _write_offload(change, after)
+    if before is None or after.addresses != before.addresses:
+        columns["addresses"] = _write_addresses(change, after)
+    return after, columns
 
 
 def delete_port(northbound: Northbound, tenant: str, network: str, port: str, *, guard: Guard | None = None) -> None:
@@ -457,7 +480,6 @@ def _port(tenant: str, network: str, name: str, guard: Guard | None = None) -> _
 
 
 def _check_port(view: View, port: Port, network: str) -> None:
-    ids.check_name(port.name, "name")
     other = view.port_names.get((port.network, port.name))
     _check_free(port.uuid, other, "name", port.name, f"network {network} has a port of that name")
     other = view.port_macs.get((port.network, port.mac))
@@ -471,15 +493,17 @@ def _port_path(view: View, port: UUID | None) -> str:
     return view.path(view.ports[port]) if port in view.ports else str(port)
 
 
-def _check_or_allocate(change: Change, network: Network, addresses: Sequence[str] | None) -> tuple[IPAddress, ...]:
-    """Return the addresses of a port, as asked for or allocated, from pools that hold when it commits.
+def _require_pools(change: Change, network: Network) -> None:
+    """Have the network's pools hold when the transaction commits.
 
     Not by the IDL's `Row.verify`: it counts only for rows that the transaction writes as well.
     """
     pools_now = ["set", [str(pool) for pool in network.pools]]
     change.require("Network", [["_uuid", "==", ["uuid", str(network.uuid)]]], "pools", [pools_now])
-    if addresses is not None:
-        return check.check_addresses(addresses, network.pools, "addresses")
+
+
+def _allocate_addresses(change: Change, network: Network) -> tuple[IPAddress, ...]:
+    """Return the lowest free address of each family that the network has pools of."""
     allocated = []
     for version in (4, 6):
         pools = [pool for pool in network.pools if pool.version == version]
@@ -657,9 +681,9 @@ def _or(given: Any, before: Any) -> Any:
     return before if given is None else given
 
 
-def _difference(before: object, after: object, *names: str) -> dict[str, Any]:
+def _difference(before: object | None, after: object, *names: str) -> dict[str, Any]:
     """Return the columns to write.  What did not change is not written, so that it undoes nothing of another client."""
-    return {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
+    return {name: getattr(after, name) for name in names if before is None or getattr(after, name) != getattr(before, name)}
 
 
 def _check_free(uuid: UUID, other: UUID | None, path: str, value: object, reason: str) -> None:
