@@ -1,7 +1,7 @@
 """The `ryu-manager` command: loads Ryu and os-ken apps and runs them on eventlet, with Ryu's options.
 
-`nvo3_app.py` and the other apps of `ryu_apps/` are found from any directory.  `import ryu.…` resolves to `os_ken.…`, so an app written for
-Ryu runs unchanged.  Import this module before os_ken: it selects the hub.
+`nvo3_app.py` and the other apps of `ryu_apps/` are found from any directory.  `import ryu.…` resolves to `os_ken.…`, or to `nvo3.ryu.…` for
+what os-ken left out, so an app written for Ryu runs unchanged.  Import this module before os_ken: it selects the hub.
 """
 
 import importlib
@@ -27,18 +27,24 @@ _STOP_S = 1.5  # what apps have to close down, after which the process ends anyw
 LOG = logging.getLogger("nvo3.manager")
 
 
+def _actual(name: str) -> str:
+    """Return the module that `ryu.x.y` or `os_ken.x.y` is: `nvo3.ryu.app.y` for those of Ryu's apps that os-ken left out."""
+    package, _, module = name.rpartition(".")
+    if package in ("ryu.app", "os_ken.app") and (Path(nvo3.__file__).parent / "ryu" / "app" / f"{module}.py").exists():
+        return f"nvo3.ryu.app.{module}"
+    return "os_ken" + name[3:] if name == "ryu" or name.startswith("ryu.") else name
+
+
 class _RyuAlias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """`ryu.x.y` is `os_ken.x.y`, the same module object."""
+    """`ryu.x.y` is `os_ken.x.y`, the same module object, but for what `_actual` says."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != "ryu" and not fullname.startswith("ryu."):
-            return None
-        return importlib.machinery.ModuleSpec(fullname, self)
+        return None if _actual(fullname) == fullname else importlib.machinery.ModuleSpec(fullname, self)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        name = "os_ken" + spec.name[3:]
+        name = _actual(spec.name)
         try:
             module = importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -76,7 +82,7 @@ def resolve_app(name: str) -> str:
         return f"ryu_apps.{name}"
     if path.suffix == ".py" and not path.exists():
         raise SystemExit(f"ryu-manager: {name}: no such file, nor an app of nvo3")
-    return name[4:].join(("os_ken.", "")) if name.startswith("ryu.") else name
+    return _actual(name)
 
 
 def _register_options(conf: Any, cfg: Any) -> None:
@@ -147,9 +153,12 @@ def _init_log(log: ModuleType) -> None:
 
 def _run(apps: list[str]) -> int:
     import eventlet
+    from os_ken import cfg
     from os_ken.base.app_manager import AppManager
 
+    from nvo3.model.errors import ConfigError
     from nvo3.openflow import connection
+    from nvo3.ryu.app import wsgi
 
     stop = eventlet.event.Event()
     received: list[int] = []
@@ -172,18 +181,28 @@ def _run(apps: list[str]) -> int:
     try:
         manager.load_apps(apps)
         contexts = manager.create_contexts()
+        server = wsgi.bind(contexts.values(), cfg.CONF.wsapi_host, cfg.CONF.wsapi_port)
         manager.instantiate_apps(**contexts)
     except (SystemExit, KeyboardInterrupt):
         raise
     except ModuleNotFoundError as error:
         LOG.error("ryu-manager: %s", error)
         return 1
+    except ConfigError as error:
+        LOG.error("%s", error)
+        return 1
+    if server is not None:
+        server.start()
+        host = cfg.CONF.wsapi_host
+        LOG.info("HTTP at http://%s:%d", f"[{host}]" if ":" in host else host, server.port)
     stop.wait()
     if failures:
         LOG.error("%s", failures[0])
     else:
         LOG.info("stopping on signal %d", received[0])
     with eventlet.Timeout(_STOP_S, False):
+        if server is not None:
+            server.stop()
         manager.close()
     logging.shutdown()
     # Green threads that still wait for a peer must not keep the process.

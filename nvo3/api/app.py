@@ -1,8 +1,13 @@
 """The WSGI application: routes, errors and `/openapi.json` in one."""
 
+from typing import Any
+
 from flask import Request
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
+from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.exceptions import NotFound as HttpNotFound
+from werkzeug.routing import RequestRedirect
 
 import nvo3
 from nvo3.api import agent, hypervisor, network, port, problem, settings, tenant
@@ -21,6 +26,16 @@ _DESCRIPTION = (
 
 class _App(OpenAPI):
     request_class: type[Request] = JsonRequest
+
+    def serves(self, environ: dict[str, Any]) -> bool:
+        """Tell whether a request's path is the API's own, whatever its method; others may be a Ryu app's beside it."""
+        try:
+            self.url_map.bind_to_environ(environ).match()
+        except HttpNotFound:
+            return str(environ.get("PATH_INFO", "")).startswith("/v1/")
+        except (MethodNotAllowed, RequestRedirect):
+            pass
+        return True
 
 
 def create_app(northbound: Northbound, plane: ControlPlane) -> _App:

@@ -26,10 +26,14 @@ class JsonRequest(Request):
         if self.mimetype not in _CONTENT_TYPES:
             given = self.mimetype or "none"
             raise Problem(415, f"the content type must be {_CONTENT_TYPES[0]}, not {given}")
+        return parse(self.read())
+
+    def read(self) -> bytes:
+        """Return the body, of whatever type.  Raises Problem: 400 if it is cut off, 408, 413."""
         data = self._read()
         if len(data) > BODY_MAX:
             self._refuse_size()
-        return parse(data)
+        return data
 
     def _read(self) -> bytes:
         try:

@@ -12,6 +12,7 @@ import pytest
 from scapy.all import IP, UDP, Ether
 
 from nvo3.api.client import ApiUnreachable
+from tests.manager.bridge import Bridge
 from tests.manager.conftest import Manager
 from tests.pipeline.switch import Switch, wait_for
 
@@ -48,43 +49,29 @@ def test_what_was_acknowledged_is_there_after_kill_9(manager: Manager) -> None:
 
 @pytest.mark.parametrize("manager", [["nvo3_app.py", LEARNING_SWITCH]], indirect=True, ids=["with a learning switch"])
 def test_a_user_s_ryu_app_runs_beside_ours_and_does_not_touch_our_bridges(manager: Manager, switch: Switch) -> None:
-    target = f"tcp:127.0.0.1:{manager.openflow_port}"
     # The user's own bridge, and br-int as the overlay makes it, on one switch.
-    switch.run("ovs-vsctl", "add-br", "br-user", "--", "set", "bridge", "br-user", "datapath_type=dummy")
-    for n in (1, 2, 3):
-        pcap = f"options:tx_pcap={switch.directory}/u{n}.pcap"
-        switch.run("ovs-vsctl", "add-port", "br-user", f"u{n}", "--", "set", "interface", f"u{n}", "type=dummy", pcap)
-    switch.run("ovs-vsctl", "set-controller", "br-user", target)
+    user = Bridge(switch, "br-user", 1, ["u1", "u2", "u3"], manager.openflow_port)
     switch.run("ovs-vsctl", "del-br", "br-int", "--", "set", "open_vswitch", ".", "external_ids:nvo3-vtep-ip=192.0.2.1")
     remote = f"unix:{switch.directory}/db.sock"
     hypervisor = manager.client.post("/v1/hypervisors", json={"name": "hv1", "remote": remote}, wait="realized", timeout=20)
     assert hypervisor["status"]["state"] == "connected"
 
     # It learns: the first frame is flooded, the answer and what follows is not.
-    wait_for(lambda: "CONTROLLER" in switch.run("ovs-ofctl", "-O", "OpenFlow13", "dump-flows", "br-user"))
+    wait_for(lambda: "CONTROLLER" in user.flows())
     there, back = (
         Ether(src=f"02:00:00:00:00:0{a}", dst=f"02:00:00:00:00:0{b}") / IP(src="192.0.2.1", dst="192.0.2.2") / UDP() / (b"x" * 40)
         for a, b in ((1, 2), (2, 1))
     )
-    assert deliver(switch, "u1", there) == {"u2", "u3"}
-    assert deliver(switch, "u2", back) == {"u1"}
-    wait_for(lambda: "priority=1" in switch.run("ovs-ofctl", "-O", "OpenFlow13", "dump-flows", "br-user"))
-    assert deliver(switch, "u1", there) == {"u2"}
+    assert user.deliver("u1", there) == {"u2", "u3"}
+    assert user.deliver("u2", back) == {"u1"}
+    wait_for(lambda: "priority=1" in user.flows())
+    assert user.deliver("u1", there) == {"u2"}
 
     # It never heard of br-int, where its table miss would hand tenants' packets to it.
     flows = switch.run("ovs-ofctl", "-O", "OpenFlow13", "dump-flows", "br-int")
     assert "CONTROLLER" not in flows and "cookie=0x4e564f33" in flows
     log = manager.log.read_text()
     assert log.count("learning on") == 1 and "learning on 4e56" not in log
-
-
-def deliver(switch: Switch, port: str, frame: Ether) -> set[str]:
-    """Let a frame arrive; return the ports that it leaves by, once the controller has had its say."""
-    files = {f"u{n}": switch.directory / f"u{n}.pcap" for n in (1, 2, 3)}
-    before = {name: file.stat().st_size for name, file in files.items()}
-    switch.run("ovs-appctl", "netdev-dummy/receive", port, bytes(frame).hex())
-    wait_for(lambda: any(file.stat().st_size > before[name] for name, file in files.items()))
-    return {name for name, file in files.items() if file.stat().st_size > before[name]}
 
 
 def openflow_handshake(manager: Manager, dpid: int) -> socket.socket:

@@ -1,0 +1,1 @@
+"""Ryu's apps that other apps build on, under Ryu's names."""
