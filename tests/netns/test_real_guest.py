@@ -192,8 +192,8 @@ def test_agent_in_it_is_registered_and_programmed(vm: _Vm) -> None:
     # At both ends, though it was made with the network's.
     [tap] = json.loads(vm.lab.run("hv1", ["ip", "-json", "link", "show", _TAP]).stdout)
     assert tap["mtu"] == 1500 > vm.mtu
-    # The controller asks for all; virtio-net has no segmentation of UDP, in this kernel.
-    assert shown["offloads"] == ["csum", "tso", "gso", "gro"]
+    # The controller asks for all; virtio-net has segmentation of UDP where kernels and qemu are new.
+    assert {"csum", "tso", "gso", "gro"} <= set(shown["offloads"])
 
 
 def test_its_stack_has_its_addresses_on_the_tap(vm: _Vm) -> None:
