@@ -14,6 +14,7 @@ from collections import Counter
 from enum import Enum, auto
 
 from nvo3.cvsw.effect import (
+    Accepted,
     Change,
     Confirmed,
     ControllerEffect,
@@ -85,6 +86,7 @@ class _Setting:
     def __init__(self) -> None:
         self.message: cvsw.ChangeMtu | cvsw.ChangeOffload | None = None
         self.refused_until: float | None = None
+        self.was_refused = False
         self.tries = 0
 
     def want(self, message: cvsw.ChangeMtu | cvsw.ChangeOffload | None) -> None:
@@ -97,6 +99,7 @@ class _Setting:
 
     def refuse(self, now: float) -> None:
         self.refused_until = now + RETRY_S
+        self.was_refused = True
         self.tries = 0
 
     def is_met(self, status: cvsw.Status) -> bool:
@@ -193,7 +196,9 @@ class ControllerSession:
                 self._wants_report = True
             case Tick():
                 pass
-        return effects + self._go_on(now)
+        effects += self._go_on(now)
+        accepted, self._plan.accepted = self._plan.accepted, []
+        return [*effects, *map(Accepted, accepted)]
 
     def _go_on(self, now: float) -> list[ControllerEffect]:
         """Do what is due in the present phase."""
@@ -341,11 +346,11 @@ class ControllerSession:
         return effects
 
     def _refuse(self, xid: int, code: Code | None, now: float) -> list[ControllerEffect]:
-        flow = self._plan.refuse(xid, now)
+        flow = self._plan.refuse(xid, now, code)
         return [Refused(flow, code)] if flow else []
 
     def _error(self, xid: int, code: Code | None, data: bytes, now: float) -> list[ControllerEffect]:
-        if flow := self._plan.refuse(xid, now):
+        if flow := self._plan.refuse(xid, now, code):
             return [Refused(flow, code)]
         for setting in (self._mtu, self._offload):
             message = setting.message
@@ -364,7 +369,11 @@ class ControllerSession:
         effects: list[ControllerEffect] = []
         frames: list[ControllerEffect] = []
         for setting in (self._mtu, self._offload):
-            if setting.message is None or setting.refused_until is not None or setting.is_met(status):
+            if setting.message is None or setting.refused_until is not None:
+                continue
+            if setting.is_met(status):
+                effects += [Accepted(setting.message)] if setting.was_refused else []
+                setting.was_refused = False
                 continue
             setting.tries += 1
             if setting.tries > _SETTING_TRIES:

@@ -139,6 +139,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """A flow or a setting that was refused is in force after all; not told of what was lost with the agent."""
+
+    what: Flow | ChangeMtu | ChangeOffload
+
+
+@dataclass(frozen=True, slots=True)
 class Expired:
     """A flow's time is up; it is not desired any more."""
 
@@ -163,4 +170,4 @@ Event = Received | Tick
 AgentEvent = Event | DeviceRefused
 ControllerEvent = Event | Change | Settings | ReadTable
 AgentEffect = Send | StateChanged | SetMtu | SetOffload
-ControllerEffect = Send | Registered | Lost | Confirmed | Refused | Expired | Removed | TableRead
+ControllerEffect = Send | Registered | Lost | Confirmed | Refused | Accepted | Expired | Removed | TableRead

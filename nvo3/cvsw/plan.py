@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from nvo3.cvsw.flow import DIGEST_MASK, Flow
 from nvo3.cvsw.window import SEND_WINDOW, XID_MASK
 from nvo3.wire import cvsw
+from nvo3.wire.of10_error import Code
 
 RETRY_S = 30.0  # of what was refused
 
@@ -25,9 +26,20 @@ class _Underway:
     n_lost: int = 0
 
 
+@dataclass(slots=True)
+class _Refusal:
+    """flow: as in `_Underway`.  until: when to try again.  is_waiting: until then, or until there is room; else it is being tried."""
+
+    flow: Flow
+    until: float
+    for_room: bool
+    is_waiting: bool = True
+
+
 class Plan:
     """mac: of the vNIC.  desired, present: flows by their keys.  max_entries: of the agent's table.
 
+    accepted: flows that were refused and then taken, for the caller to take away.
     n_lost_max: how often the FLOW_MOD that was lost most often was, since `number_from`.
     """
 
@@ -40,7 +52,8 @@ class Plan:
         self._busy: set[bytes] = set()  # keys of those
         self._puts: dict[bytes, None] = {}  # an ordered set, like the next one
         self._deletes: dict[bytes, None] = {}
-        self._refused: dict[bytes, tuple[Flow, float]] = {}  # with the time to try again
+        self._refused: dict[bytes, _Refusal] = {}
+        self.accepted: list[Flow] = []
         self._next_xid = 0
         self.n_lost_max = 0
 
@@ -57,13 +70,17 @@ class Plan:
     @property
     def next_retry(self) -> float | None:
         """Return when to call `retry`."""
-        return next((at for _, at in self._refused.values()), None)
+        return next((refusal.until for refusal in self._refused.values() if refusal.is_waiting), None)
 
     def begin(self, present: Iterable[Flow]) -> None:
         """Start from what the agent has, with nothing under way."""
         self.present = {flow.key: flow for flow in present}
-        for pending in (self._underway, self._busy, self._puts, self._deletes, self._refused):
+        for pending in (self._underway, self._busy, self._puts, self._deletes):
             pending.clear()
+        for key, refusal in list(self._refused.items()):
+            refusal.is_waiting = False
+            if self.desired.get(key) == self.present.get(key):
+                self._accept(key)
         for key in {**self.present, **self.desired}:
             self._mark(key)
 
@@ -85,8 +102,8 @@ class Plan:
 
     def retry(self, now: float) -> None:
         """Try again what was refused long enough ago."""
-        for key in [key for key, (_, at) in self._refused.items() if at <= now]:
-            self._reconsider(key)
+        for key in [key for key, refusal in self._refused.items() if refusal.is_waiting and refusal.until <= now]:
+            self._try_again(key)
 
     def take(self, n: int) -> list[bytes]:
         """Return frames to send next, up to n, deletions first: as many as the agent's window allows.  `sent_before` must follow."""
@@ -129,15 +146,16 @@ class Plan:
         self.n_lost_max = max(self.n_lost_max, op.n_lost)
         return op.frame
 
-    def refuse(self, xid: int, now: float) -> Flow | None:
-        """Settle a number that was refused; return its flow, None if it is not under way."""
+    def refuse(self, xid: int, now: float, code: Code | None = None) -> Flow | None:
+        """Settle a number that was refused; return its flow, None if it is not under way.  code: why, None if that is not known."""
         op = self._underway.pop(xid, None)
         if op is None:
             return None
         key = op.flow.key
         self._busy.discard(key)
         self._refused.pop(key, None)  # so that they stay in order of time
-        self._refused[key] = (op.flow, now + RETRY_S)
+        for_room = code is Code.FMFC_ALL_TABLES_FULL or (code is None and len(self.present) >= self.max_entries)
+        self._refused[key] = _Refusal(op.flow, now + RETRY_S, for_room)
         self._mark(key)
         return op.flow
 
@@ -147,6 +165,7 @@ class Plan:
         if flow is None or not flow.can_expire or key in self._busy:
             return None
         del self.present[key]
+        self._try_for_room()
         if self.desired.get(key) == flow:
             del self.desired[key]
         else:
@@ -174,10 +193,26 @@ class Plan:
         op = self._underway.pop(xid)
         key = op.flow.key
         self._busy.discard(key)
+        self._accept(key)
         if op.deletes:
             self.present.pop(key, None)
+            self._try_for_room()
         else:
             self.present[key] = op.flow
+        self._mark(key)
+
+    def _accept(self, key: bytes) -> None:
+        if (refusal := self._refused.pop(key, None)) is not None:
+            self.accepted.append(refusal.flow)
+
+    def _try_for_room(self) -> None:
+        """An entry is gone: there is room for one that was refused for want of it."""
+        key = next((key for key, refusal in self._refused.items() if refusal.is_waiting and refusal.for_room), None)
+        if key is not None:
+            self._try_again(key)
+
+    def _try_again(self, key: bytes) -> None:
+        self._refused[key].is_waiting = False
         self._mark(key)
 
     def _reconsider(self, key: bytes) -> None:
@@ -192,7 +227,7 @@ class Plan:
             return
         desired, present = self.desired.get(key), self.present.get(key)
         refused = self._refused.get(key)
-        if desired == present or (refused and refused[0] == (desired or present)):
+        if desired == present or (refused and refused.is_waiting and refused.flow == (desired or present)):
             return
         if desired is None:
             self._deletes[key] = None

@@ -6,6 +6,7 @@ from nvo3.cvsw.flow import Flow
 from nvo3.cvsw.plan import Plan
 from nvo3.cvsw.window import SEND_WINDOW
 from nvo3.wire import cvsw
+from nvo3.wire.of10_error import Code
 from nvo3.wire.of10_match import Match
 
 MAC = bytes.fromhex("020000000001")
@@ -90,6 +91,25 @@ def test_refused_flow_is_tried_again_later_or_when_it_changes() -> None:
     plan.refuse(FIRST + 1, 130.0)
     plan.want([Flow(Match(in_port=1), cookie=1)], ())
     assert sent(plan) == [(FIRST + 2, "ADD", 1, 1)]
+
+
+def test_flow_without_room_is_tried_again_when_another_is_gone() -> None:
+    """One for each that is gone, and not those that were refused for another reason."""
+    plan = plan_of(*(Flow(Match(in_port=i)) for i in range(5)))
+    sent(plan)
+    plan.settle(reply(FIRST, FIRST + 1))
+    plan.refuse(FIRST + 2, 100.0, Code.BAC_BAD_ARGUMENT)
+    plan.refuse(FIRST + 3, 100.0, Code.FMFC_ALL_TABLES_FULL)
+    plan.refuse(FIRST + 4, 100.0, Code.FMFC_ALL_TABLES_FULL)
+    assert plan.is_idle
+    plan.want((), [Flow(Match(in_port=0)).key])
+    assert sent(plan) == [(FIRST + 5, "DELETE_STRICT", 0, 0)]
+    plan.settle(reply(FIRST + 5))
+    assert sent(plan) == [(FIRST + 6, "ADD", 3, 0)]
+    assert plan.accepted == []
+    plan.settle(reply(FIRST + 6))
+    assert plan.accepted == [Flow(Match(in_port=3))]
+    assert plan.is_idle and plan.next_retry == 130.0
 
 
 def test_exact_flows_of_two_priorities_are_one() -> None:
