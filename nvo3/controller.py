@@ -185,6 +185,16 @@ class Controller:
         row = self.inventory.ports.get(port)
         return row is not None and row.offload != NONE
 
+    def is_plain(self, dpid: Dpid, ofport: int) -> bool:
+        """Tell whether a port of a bridge is known to be a guest's whose vNIC is not to encapsulate."""
+        hypervisor = self._by_dpid.get(dpid)
+        if hypervisor is None or not (self._settled and self.bridges[hypervisor].live):
+            return False
+        ports = (port for port, vport in self.inventory.hosts[hypervisor].vports.items() if vport.ofport == ofport)
+        port = next(ports, None)
+        binding = self.inventory.binding(port) if port is not None else None
+        return port is not None and binding is not None and binding.hypervisor == hypervisor and not self.encapsulates(port)
+
     def unrealized(self, epoch: int) -> Iterator[UUID]:
         """Yield the connected hypervisors on which changes up to an epoch are not in force yet."""
         return (h for h, b in self.bridges.items() if b.connected and not (b.configured and self.is_realized(h, epoch)))

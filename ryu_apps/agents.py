@@ -33,6 +33,7 @@ LOG = logging.getLogger("nvo3")
 
 _IDLE_S = 1.0
 _NEVER = float("inf")
+_MAC_LEN = 6
 _FAREWELLS = 3
 _FAREWELL_GAP_S = 0.05
 _STATES: dict[Phase, AgentState] = {
@@ -69,19 +70,25 @@ class _Agent:
 
 
 class Agents:
-    """send: a frame out of a port of a switch.  report: to the core.  name: of a port, for the log."""
+    """send: a frame out of a port of a switch.  report: to the core.  name: of a port, for the log.
+
+    is_plain: tells whether a port of a switch is a guest's that is to have no agent.
+    """
 
     def __init__(
         self,
         send: Callable[[Dpid, int, bytes], None],
         report: Callable[[VnicReported], None],
         name: Callable[[UUID], str],
+        is_plain: Callable[[Dpid, int], bool],
     ) -> None:
         self._send = send
         self._report = report
         self._name = name
+        self._is_plain = is_plain
         self._agents: dict[UUID, _Agent] = {}
         self._by_place: dict[tuple[Dpid, int], UUID] = {}
+        self._dismissed: set[tuple[Dpid, int]] = set()  # those that are being told
         self._queue: list[tuple[float, int, UUID]] = []
         self._n_queued = 0
         self._awake = eventlet.event.Event()
@@ -100,7 +107,7 @@ class Agents:
                 self._start(port, place)
             case StopVnic(port):
                 if (agent := self._forget(port)) is not None:
-                    self._dismiss(port, agent, _FAREWELLS)
+                    self._dismiss(agent.place.dpid, agent.place.ofport, agent.mac)
             case ChangeRules(port, adds, deletes, epoch):
                 if (agent := self._agents.get(port)) is not None:
                     self._change(port, agent, adds, deletes, epoch)
@@ -112,13 +119,20 @@ class Agents:
         self._by_place[place.dpid, place.ofport] = port
         self._handle(port, agent, Settings(place.underlay_mtu, OFFLOADS))
 
-    def _dismiss(self, port: UUID, agent: _Agent, n_times: int) -> None:
-        """Have an agent lose its table, which nobody would take packets by any more; unless it is ours again."""
-        if port in self._agents or not n_times:
+    def _dismiss(self, dpid: Dpid, ofport: int, mac: bytes) -> None:
+        """Have an agent lose its table, which nobody would take packets by any more."""
+        if (dpid, ofport) not in self._dismissed:
+            self._dismissed.add((dpid, ofport))
+            self._say_farewell(dpid, ofport, mac, _FAREWELLS)
+
+    def _say_farewell(self, dpid: Dpid, ofport: int, mac: bytes, n_times: int) -> None:
+        """Say it some times; unless the vNIC there is ours again."""
+        if (dpid, ofport) in self._by_place or not n_times:
+            self._dismissed.discard((dpid, ofport))
             return
-        for frame in farewell(agent.mac):
-            self._send(agent.place.dpid, agent.place.ofport, frame)
-        eventlet.spawn_after(_FAREWELL_GAP_S, self._dismiss, port, agent, n_times - 1)
+        for frame in farewell(mac):
+            self._send(dpid, ofport, frame)
+        eventlet.spawn_after(_FAREWELL_GAP_S, self._say_farewell, dpid, ofport, mac, n_times - 1)
 
     def _forget(self, port: UUID) -> _Agent | None:
         agent = self._agents.pop(port, None)
@@ -148,10 +162,12 @@ class Agents:
     # What agents say, and time.
 
     def receive(self, dpid: Dpid, ofport: int, frame: bytes) -> None:
-        """Take a control frame that came in by a port."""
+        """Take a control frame that came in by a port.  An agent that nobody wants any more, and that was not told, is told now."""
         port = self._by_place.get((dpid, ofport))
         if port is not None:
             self._handle(port, self._agents[port], Received(frame))
+        elif self._is_plain(dpid, ofport):
+            self._dismiss(dpid, ofport, frame[:_MAC_LEN])
 
     def _run(self) -> None:
         while True:
@@ -200,6 +216,10 @@ class Agents:
                 self._tell(port, agent)
             case cvsw_effect.Refused(what, code):
                 self._refused(port, agent, what, code)
+            case cvsw_effect.Accepted(what):
+                if agent.refused.pop(_refusal_key(what), None) is not None:
+                    LOG.info("agent of port %s: takes %s after all", agent.name, what)
+                    self._tell(port, agent)
             case cvsw_effect.TableRead(entries):
                 _answer(agent, entries)
 
@@ -214,7 +234,7 @@ class Agents:
 
     def _refused(self, port: UUID, agent: _Agent, what: Any, code: Any) -> None:
         reason = code.name if code is not None else "unknown"
-        key = what.key if isinstance(what, Flow) else type(what).__name__.encode()
+        key = _refusal_key(what)
         if agent.refused.get(key) != reason:
             agent.refused[key] = reason
             LOG.warning("agent of port %s: refuses %s: %s", agent.name, what, reason)
@@ -263,6 +283,10 @@ class Agents:
         if reader in agent.readers:
             agent.readers.remove(reader)
         return None if entries is None else _compare(agent.session.desired, entries)
+
+
+def _refusal_key(what: Any) -> bytes:
+    return what.key if isinstance(what, Flow) else type(what).__name__.encode()
 
 
 def _answer(agent: _Agent, entries: tuple[FlowStats, ...] | None) -> None:

@@ -87,7 +87,7 @@ class Nvo3Context:
         self._switches: dict[Dpid, LiveSession] = {}
         self._server: server.Server | None = None
         self.controller = Controller()
-        self.agents = Agents(self._send_frame, self.post, self._port_name)
+        self.agents = Agents(self._send_frame, self.post, self._port_name, self.controller.is_plain)
         self.plane = Plane(self.controller, self._switches, self.agents)
         try:
             self.northbound = self._open_northbound()

@@ -14,8 +14,10 @@ from enum import Enum, auto
 from nvo3.openflow import decoder, encoder
 from nvo3.openflow.decoder import InstalledFlow, PortStats, WireKey
 from nvo3.pipeline.flow import FlowKey, FlowSpec
+from nvo3.pipeline.vnic_control import STRANGERS_METER
 
 METER_PACKETS_PER_S = 200  # what a vNIC's agent may send to the controller, and many times what it needs
+STRANGERS_PACKETS_PER_S = 20  # what all guests of a hypervisor may that are to have none
 
 
 class State(Enum):
@@ -204,7 +206,8 @@ class SwitchSession:
             return b""
         self._meters |= missing
         self._metering = self._metering or self._next_xid()
-        return b"".join(encoder.meter_mod(self._metering, meter, METER_PACKETS_PER_S) for meter in sorted(missing))
+        rates = {meter: STRANGERS_PACKETS_PER_S if meter == STRANGERS_METER else METER_PACKETS_PER_S for meter in sorted(missing)}
+        return b"".join(encoder.meter_mod(self._metering, meter, rate) for meter, rate in rates.items())
 
     def _query(self) -> int:
         xid = self._next_xid()

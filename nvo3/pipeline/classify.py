@@ -1,9 +1,9 @@
 """Table classify: where a packet came from, and so which network it belongs to.
 
-A guest's port leads to its network.  Of one whose vNIC encapsulates, its agent's control frames lead to `vnic_control`; what it sends from
-its outer MAC address, and what comes for that from the underlay, to `underlay`.  Nobody else's control frames get any further.  A tunnel
-port copies the VNI out of the tunnel key and leaves the decision to `admit`.  The patch to br-phy leads to the flat network.  Anything
-else is dropped, tagged frames of a secured port too: a network has no VLANs.
+A guest's port leads to its network, and its control frames to `vnic_control`.  Where the vNIC encapsulates, what it sends from its outer
+MAC address, and what comes for that from the underlay, leads to `underlay`.  Nobody else's control frames get any further.  A tunnel port
+copies the VNI out of the tunnel key and leaves the decision to `admit`.  The patch to br-phy leads to the flat network.  Anything else is
+dropped, tagged frames of a secured port too: a network has no VLANs.
 """
 
 from nvo3.model.ids import mac_to_int
@@ -30,7 +30,6 @@ def from_vnic(port: Port, ofport: int, patch: int) -> list[FlowSpec]:
         return []
     outer_mac = mac_to_int(port.underlay_mac)
     ways = (
-        (_VNIC_CONTROL, (Cond(Field.IN_PORT, ofport), *CVSW), Table.VNIC_CONTROL),
         (_VNIC, (Cond(Field.IN_PORT, ofport), Cond(Field.ETH_SRC, outer_mac), _UNTAGGED), Table.UNDERLAY),
         (_VNIC, (Cond(Field.IN_PORT, patch), Cond(Field.ETH_DST, outer_mac), _UNTAGGED), Table.UNDERLAY),
         (_VNIC, (Cond(Field.IN_PORT, patch), *ARP, Cond(Field.ARP_TPA, int(port.underlay_ip))), Table.UNDERLAY),
@@ -41,9 +40,10 @@ def from_vnic(port: Port, ofport: int, patch: int) -> list[FlowSpec]:
 def from_port(network: Network, port: Port, ofport: int) -> list[FlowSpec]:
     """Frames of a guest."""
     match = [Cond(Field.IN_PORT, ofport)]
+    control = build_flow(Table.CLASSIFY, _VNIC_CONTROL, (*match, *CVSW), owner=port.uuid, goto=Table.VNIC_CONTROL)
     if port.port_security:
         match.append(_UNTAGGED)
-    return [build_flow(Table.CLASSIFY, _PRIORITY, match, owner=port.uuid, metadata=network.vni, goto=Table.PORT_SECURITY)]
+    return [control, build_flow(Table.CLASSIFY, _PRIORITY, match, owner=port.uuid, metadata=network.vni, goto=Table.PORT_SECURITY)]
 
 
 def from_tunnel(encapsulation: Encapsulation, ofport: int) -> list[FlowSpec]:

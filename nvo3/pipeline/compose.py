@@ -59,7 +59,7 @@ def _memoized(inventory: Inventory, key: Hashable, make: Callable[[], _T]) -> _T
 def compute(inventory: Inventory, here: UUID, part: Part) -> list[FlowSpec]:
     """Return the flows of a part on the bridge of hypervisor `here`."""
     if part.kind is Kind.BASE:
-        return [*classify.base(), *answer.base(), *l2.base()]
+        return [*classify.base(), *vnic_control.base(), *answer.base(), *l2.base()]
     if part.kind is Kind.TUNNELS:
         tunnels = inventory.hosts[here].tunnels
         return [f for name, ofport in tunnels.items() for f in classify.from_tunnel(ENCAPSULATIONS[name], ofport)]

@@ -16,6 +16,8 @@ from nvo3.lab import Lab
 from nvo3.lab.names import guest_interface
 from nvo3.lab.system import wait_until
 from nvo3.lab.topology import parse
+from nvo3.wire import cvsw, of10
+from nvo3.wire.of10_match import Match
 from tests.netns.conftest import unused_lab
 from tests.netns.support import Capture, pinging, wrong_pairs
 from tests.netns.vnics import NETWORK, WIRE, agents, await_realized, outer, set_encapsulation, table, transfer
@@ -231,6 +233,26 @@ def test_control_frames_of_guests_reprogram_nobody(vnics: Lab) -> None:
     assert sender.wait(10) == 0
     assert [table(vnics, name).keys() for name in ("r1", "r2")] == before
     vnics.run("r1", ["ping", "-c", "3", "-i", "0.05", R2])
+
+
+def test_agent_that_nobody_wants_any_more_is_told_when_it_registers(vnics: Lab) -> None:
+    """One that was out of reach when its offload was taken away has a table still."""
+    mac = vnics.record.guests["r4"].mac.replace(":", "")
+    register = f"one.send(bytes.fromhex('{mac}2200000c003fabba' + '00000007000000ff00000000') + bytes(34))\n"
+    read = "for _ in range(6):\n    print(next(f for f in iter(lambda: one.recv(200), 0) if f[12:14] == b'\\xab\\xba').hex(), flush=True)\n"
+    listening = "one.bind(('eth0', 3)); one.settimeout(10); one.setsockopt(263, 23, 1)\n"
+    guest = in_guest(vnics, "r4", _SEND + listening + register + read)
+    try:
+        said, _ = guest.communicate(timeout=15)
+    finally:
+        guest.kill()
+        guest.wait()
+    frames = [cvsw.parse_frame(bytes.fromhex(line)) for line in said.split()]
+    hello, deletion = (cvsw.parse(frame, published=True) for frame in frames[:2])
+    assert [frame.type for frame in frames] == [cvsw.Type.HELLO, cvsw.Type.DELETE_ENTRY] * 3, said
+    assert hello == cvsw.Hello() and isinstance(deletion, cvsw.DeleteEntry)
+    assert (deletion.flow_mod.command, deletion.flow_mod.match) == (of10.Command.DELETE, Match())
+    assert {frame.mac.hex() for frame in frames} == {mac}
 
 
 def test_flood_of_registers_leaves_the_controller_at_work(vnics: Lab) -> None:

@@ -440,6 +440,29 @@ def test_a_hypervisor_looks_again_at_its_interfaces_when_a_vnic_begins_or_ends_t
     assert not system.core.encapsulates(second.uuid)
 
 
+def test_a_guest_without_an_agent_is_told_apart_only_where_that_is_sure() -> None:
+    """Who is taken for one loses its table."""
+    system = System()
+    here, elsewhere = (dpid_of(h.uuid) for h in system.hypervisors)
+    plain, other = system.port(1), replace(system.port(2), offload=CVSW, underlay_ip=IPv4Address("192.0.2.200"))
+    system.do(NorthboundChanged((plain, other)))
+    system.plug(0, plain, 1)
+    system.plug(0, other, 2)
+    assert system.core.is_plain(here, 1)
+    assert not any(system.core.is_plain(dpid, ofport) for dpid, ofport in ((here, 2), (here, 3), (elsewhere, 1), (Dpid(7), 1)))
+    system.change(other, offload=NONE, underlay_ip=None)
+    assert system.core.is_plain(here, 2)
+    # It has moved: this interface is not its any more.
+    system.plug(1, plain, 5)
+    assert (system.core.is_plain(here, 1), system.core.is_plain(elsewhere, 5)) == (False, True)
+    # A controller that was started just now, before the hypervisors have reported.
+    core, hypervisor = Controller(), replace(system.hypervisors[1], seen=system.views[system.hypervisors[1].uuid])
+    core.handle(NorthboundChanged((system.tenant, system.network, hypervisor, plain)), 0.0)
+    assert not core.is_plain(elsewhere, 5)
+    core.handle(HypervisorChanged(hypervisor.uuid, True, system.views[hypervisor.uuid]), 0.1)
+    assert core.is_plain(elsewhere, 5)
+
+
 def test_a_removed_hypervisor_is_let_go_and_forgotten_by_the_others() -> None:
     system = System()
     port_a, port_b = system.port(1), system.port(2)
