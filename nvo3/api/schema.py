@@ -13,6 +13,7 @@ from nvo3.model.ids import NAME_RULE, VNI_MAX, VNI_MIN
 from nvo3.model.logical import AUTO, MTU_DEFAULT, MTU_MAX, MTU_MIN, NONE, OFFLOADS, SCLP_PAYLOADS, Network, Port, Settings, Tenant
 from nvo3.model.physical import ENCAPSULATIONS, Hypervisor
 from nvo3.model.status import AgentEntry, AgentStatus, HypervisorStatus, NetworkStatus, PortStatus
+from nvo3.ovsdb.apply import Difference
 
 TIMEOUT_DEFAULT_S = 10.0
 TIMEOUT_MAX_S = 300.0
@@ -53,6 +54,10 @@ class _In(BaseModel):
     def given(self) -> dict[str, Any]:
         """Return the fields that the request has."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+    def whole(self) -> dict[str, Any]:
+        """Return the fields that the request has, and defaults."""
+        return {name: value for name, value in self if value is not None}
 
 
 # `default=None` without None in the type: the field may be left out, but null is refused.
@@ -151,6 +156,24 @@ class HypervisorPatch(_In):
 
     name: Name = _LEFT_OUT
     remote: Remote = _LEFT_OUT
+
+
+class NetworkSpec(NetworkPut):
+    """A network in a document, whole: ports that it has not are deleted."""
+
+    ports: Annotated[dict[str, PortPut], _documented("By name")] = {}
+
+
+class TenantSpec(_In):
+    """A tenant in a document, whole: networks that it has not are deleted."""
+
+    networks: Annotated[dict[str, NetworkSpec], _documented("By name")] = {}
+
+
+class Document(_In):
+    """Whole tenants.  What it says of them is all that they have; tenants that it does not name stay as they are."""
+
+    tenants: Annotated[dict[str, TenantSpec], _documented("By name")]
 
 
 class SettingsPatch(_In):
@@ -273,6 +296,18 @@ class ChangeQuery(NoQuery):
 
     wait: Annotated[Literal["realized"] | None, Field(description="Answer when every connected hypervisor has the change")] = None
     timeout: Timeout = TIMEOUT_DEFAULT_S
+
+
+class ApplyQuery(ChangeQuery):
+    """Whether anything is changed at all."""
+
+    dry_run: Annotated[bool, Field(description="Only say what would change")] = False
+
+
+class ExportQuery(NoQuery):
+    """What is exported."""
+
+    tenant: Annotated[str | None, Field(description="Only this tenant")] = None
 
 
 class PortQuery(NoQuery):
@@ -569,6 +604,36 @@ class HypervisorList(_Out):
     """Hypervisors, sorted by name."""
 
     items: list[HypervisorItem]
+
+
+class DifferenceField(_Out):
+    """A field that differs."""
+
+    field: str
+    before: Annotated[Any, _documented("Null for what is new")] = None
+    after: Any = None
+
+
+class DifferenceItem(_Out):
+    """What a document changes of one object."""
+
+    action: Literal["create", "change", "delete"]
+    kind: Literal["tenant", "network", "port"]
+    name: Annotated[str, _documented("TENANT, TENANT/NETWORK or TENANT/NETWORK/PORT")]
+    fields: list[DifferenceField]
+
+    @classmethod
+    def of(cls, difference: Difference) -> "DifferenceItem":
+        """Make it from the command's value."""
+        fields = [DifferenceField(field=name, before=before, after=after) for name, before, after in difference.fields]
+        return cls(action=difference.action, kind=difference.kind, name=difference.name, fields=fields)
+
+
+class Applied(_Out):
+    """What a document has changed, or would change."""
+
+    dry_run: bool
+    changes: list[DifferenceItem]
 
 
 class FieldError(_Out):

@@ -19,7 +19,7 @@ class NumberSpace:
     def __init__(self) -> None:
         self._taken: set[int] = set()
         self._claimed: set[int] = set()
-        self._hints: dict[int, int] = {}  # first -> all of first..hint-1 are taken
+        self._hints: dict[int, int] = {}  # first -> all of first..hint-1 are taken or claimed
 
     def __contains__(self, number: int) -> bool:
         return number in self._taken
@@ -31,9 +31,7 @@ class NumberSpace:
     def free(self, number: int) -> None:
         """Mark a number free."""
         self._taken.discard(number)
-        for first, hint in self._hints.items():
-            if first <= number < hint:
-                self._hints[first] = number
+        self._reopen(number)
 
     def claim(self, number: int) -> None:
         """Keep `lowest` from returning a number until `release`."""
@@ -42,15 +40,20 @@ class NumberSpace:
     def release(self, number: int) -> None:
         """Undo `claim`."""
         self._claimed.discard(number)
+        if number not in self._taken:
+            self._reopen(number)
+
+    def _reopen(self, number: int) -> None:
+        for first, hint in self._hints.items():
+            if first <= number < hint:
+                self._hints[first] = number
 
     def lowest(self, first: int, last: int) -> int | None:
         """Return the lowest number within first..last that is neither taken nor claimed."""
         number = self._hints.get(first, first)
-        while number in self._taken:
-            number += 1
-        self._hints[first] = number
         while number in self._taken or number in self._claimed:
             number += 1
+        self._hints[first] = number
         return number if number <= last else None
 
 

@@ -192,7 +192,7 @@ def _network_creation(
         if uuid in view.networks:
             return view.networks[uuid]
         new = Network(uuid, view.tenant(tenant).uuid, name, Vni(0))
-        network = network_with(new, vni=_allocate_vni(change) if vni is None else vni, encapsulation=encapsulation, mtu=mtu, pools=pools)
+        network = network_with(new, vni=allocate_vni(change) if vni is None else vni, encapsulation=encapsulation, mtu=mtu, pools=pools)
         _check_network(view, network, tenant)
         if network.encapsulation == NONE:
             _require_flat(change, network)
@@ -296,10 +296,10 @@ def _check_network(view: View, network: Network, tenant: str) -> None:
     other = view.network_names.get((network.tenant, network.name))
     _check_free(network.uuid, other, "name", network.name, f"tenant {tenant} has a network of that name")
     other = view.relations.network_with_vni(network.vni)
-    _check_free(network.uuid, other, "vni", network.vni, f"taken by network {_shown(view, other)}")
+    _check_free(network.uuid, other, "vni", network.vni, f"taken by network {shown_network(view, other)}")
 
 
-def _allocate_vni(change: Change) -> Vni:
+def allocate_vni(change: Change) -> Vni:
     vni = change.view.vnis.lowest(VNI_FIRST, ids.VNI_MAX)
     if vni is None:
         raise Conflict(f"no VNI within {VNI_FIRST}..{ids.VNI_MAX} is free", "vni")
@@ -311,7 +311,7 @@ def _require_flat(change: Change, network: Network) -> None:
     """Check that no other network is flat, now and when the transaction commits: they would be one broadcast domain."""
     view = change.view
     for other in view.relations.flat_rows() - {network.uuid}:
-        raise Conflict(f"only one network can have {NONE}, and network {_shown(view, other)} has it", "encapsulation", NONE)
+        raise Conflict(f"only one network can have {NONE}, and network {shown_network(view, other)} has it", "encapsulation", NONE)
     change.require("Network", [["encapsulation", "==", NONE]], "_uuid", [["uuid", str(network.uuid)]])
 
 
@@ -327,7 +327,8 @@ def _check_ports_fit(change: Change, network: Network) -> None:
     change.require("Address", [["network", "==", ["uuid", str(network.uuid)]]], "_uuid", rows)
 
 
-def _shown(view: View, network: UUID | None) -> str:
+def shown_network(view: View, network: UUID | None) -> str:
+    """Return TENANT/NETWORK, or what else there is to say of a row."""
     return view.path(view.networks[network]) if network in view.networks else f"{network}, which is not valid"
 
 
@@ -382,11 +383,11 @@ def _port_creation(
         if uuid in view.ports:
             return view.ports[uuid]
         owner = view.network(tenant, network)
-        new = Port(uuid, owner.uuid, name, _random_mac(view, owner.uuid))
-        _require_pools(change, owner)
+        new = Port(uuid, owner.uuid, name, random_mac(lambda mac: (owner.uuid, mac) in view.port_macs))
+        require_pools(change, owner)
         port = port_with(new, owner.pools, mac=mac, addresses=addresses, port_security=port_security, offload=offload)
         if addresses is None:
-            port = replace(port, addresses=_allocate_addresses(change, owner))
+            port = replace(port, addresses=allocate_addresses(change, owner))
         _check_port(view, port, f"{tenant}/{network}")
         port, columns = write_port(change, None, port)
         change.insert("Port", uuid, network=owner.uuid, **columns)
@@ -429,7 +430,7 @@ def _port_alteration(
         owner = view.networks[before.network]
         after = port_with(before, owner.pools, name=name, mac=mac, addresses=addresses, port_security=port_security, offload=offload)
         if addresses is not None:
-            _require_pools(change, owner)
+            require_pools(change, owner)
         _check_port(view, after, network)
         after, columns = write_port(change, before, after)
         target.write(change, **columns)
@@ -459,14 +460,20 @@ def port_with(
     )
 
 
-def write_port(change: Change, before: Port | None, after: Port) -> tuple[Port, dict[str, Any]]:
-    """Return the port, with a tunnel endpoint where it needs one, and the columns to write; insert the rows that these refer to."""
+def write_port(
+    change: Change, before: Port | None, after: Port, address_rows: Mapping[str, UUID] | None = None
+) -> tuple[Port, dict[str, Any]]:
+    """Return the port, with a tunnel endpoint where it needs one, and the columns to write; insert the rows that these refer to.
+
+    address_rows: which may be taken over, those that the port has unless given.
+    """
     columns = _difference(before, after, "name", "mac", "port_security")
     if after.offload != (NONE if before is None else before.offload):
         after = replace(after, underlay_ip=_allocate_endpoint(change) if after.offload == CVSW else None)
         columns |= _write_offload(change, after)
     if before is None or after.addresses != before.addresses:
-        columns["addresses"] = _write_addresses(change, after)
+        rows = change.view.relations.address_rows_of(after.uuid) if address_rows is None else address_rows
+        columns["addresses"] = _write_addresses(change, after, rows)
     return after, columns
 
 
@@ -493,7 +500,7 @@ def _port_path(view: View, port: UUID | None) -> str:
     return view.path(view.ports[port]) if port in view.ports else str(port)
 
 
-def _require_pools(change: Change, network: Network) -> None:
+def require_pools(change: Change, network: Network) -> None:
     """Have the network's pools hold when the transaction commits.
 
     Not by the IDL's `Row.verify`: it counts only for rows that the transaction writes as well.
@@ -502,14 +509,14 @@ def _require_pools(change: Change, network: Network) -> None:
     change.require("Network", [["_uuid", "==", ["uuid", str(network.uuid)]]], "pools", [pools_now])
 
 
-def _allocate_addresses(change: Change, network: Network) -> tuple[IPAddress, ...]:
+def allocate_addresses(change: Change, network: Network) -> tuple[IPAddress, ...]:
     """Return the lowest free address of each family that the network has pools of."""
     allocated = []
     for version in (4, 6):
         pools = [pool for pool in network.pools if pool.version == version]
         if not pools:
             continue
-        address = change.view.relations.space(network.uuid).allocate(pools)
+        address = change.space(network.uuid).allocate(pools)
         if address is None:
             shown = ", ".join(map(str, pools))
             raise Conflict(f"no address of {shown} is free in network {network.name}", "addresses")
@@ -518,9 +525,8 @@ def _allocate_addresses(change: Change, network: Network) -> tuple[IPAddress, ..
     return tuple(allocated)
 
 
-def _write_addresses(change: Change, port: Port) -> list[UUID]:
-    """Return the Address rows of a port; insert those that it lacks.  The database deletes unreferenced ones."""
-    rows = change.view.relations.address_rows_of(port.uuid)
+def _write_addresses(change: Change, port: Port, rows: Mapping[str, UUID]) -> list[UUID]:
+    """Return the Address rows of a port; insert those that are not there.  The database deletes unreferenced ones."""
     uuids = []
     for address in map(str, port.addresses):
         uuid = rows.get(address)
@@ -558,13 +564,13 @@ def _write_offload(change: Change, port: Port) -> dict[str, Any]:
     return {"offload": [port.offload], "underlay_address": [uuid]}
 
 
-def _random_mac(view: View, network: UUID) -> Mac:
-    """Return a MAC address that is free in a network: unicast, locally administered (IEEE 802-2014, 8.4)."""
+def random_mac(is_taken: Callable[[Mac], bool]) -> Mac:
+    """Return a MAC address that is free: unicast, locally administered (IEEE 802-2014, 8.4)."""
     while True:
         octets = bytearray(random.randbytes(6))
         octets[0] = octets[0] & 0xFC | 0x02
         mac = Mac(octets.hex(":"))
-        if (network, mac) not in view.port_macs:
+        if not is_taken(mac):
             return mac
 
 

@@ -103,6 +103,7 @@ class Change:
         self._idl = idl
         self._transaction = _Transaction(idl)
         self._claims: list[Callable[[], None]] = []
+        self._new_spaces: dict[UUID, AddressSpace] = {}
 
     def insert(self, table: str, uuid: UUID, **columns: Any) -> None:
         """Insert a row under a uuid chosen by the caller, by which a retry finds out that it is already there."""
@@ -126,6 +127,10 @@ class Change:
         """Delete a row."""
         self._idl.tables[table].rows[uuid].delete()
 
+    def delete_where(self, table: str, where: list[list[Any]]) -> None:
+        """Delete rows after all else that the transaction does; `where` as in `require`."""
+        self._transaction.add_op({"op": "delete", "table": table, "where": where})
+
     def require(self, table: str, where: list[list[Any]], column: str, rows: Iterable[Any]) -> None:
         """Have the transaction composed anew unless, after it, the rows that match `where` have exactly these values.
 
@@ -138,9 +143,13 @@ class Change:
         """Keep other transactions of this process from choosing a VNI while this one is under way."""
         self._claim(self.view.vnis, vni)
 
+    def space(self, network: UUID) -> AddressSpace:
+        """Return which addresses of a network are taken; of one that this transaction makes, by this transaction."""
+        return self.view.relations.space(network) if network in self.view.networks else self._new_spaces.setdefault(network, AddressSpace())
+
     def claim_address(self, network: UUID, address: IPAddress) -> None:
         """Keep other transactions of this process from choosing an address while this one is under way."""
-        self._claim(self.view.relations.space(network), address)
+        self._claim(self.space(network), address)
 
     def claim_endpoint(self, number: int) -> None:
         """Keep other transactions of this process from choosing a tunnel endpoint while this one is under way."""
@@ -271,6 +280,14 @@ class Northbound:
         if refusal is not None:
             raise _refused(refusal)
         raise Unavailable(f"the NB database changed too fast: gave up after {_ATTEMPTS_MAX} attempts")
+
+    def rehearse(self, compose: Callable[[Change], _T]) -> _T:
+        """Return what `compose` returns for a transaction that is never sent.  Raises what it raises, and Unavailable."""
+        self._wait(self._up, self._timeout_s)
+        change, result = self._compose(compose, 0)
+        change.abort()
+        change.close()
+        return result
 
     def _compose(self, compose: Callable[[Change], _T], attempt: int) -> tuple[Change, _T]:
         change = Change(self._idl, self._view, attempt)
