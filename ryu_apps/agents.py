@@ -171,6 +171,7 @@ class Agents:
 
     def _run(self) -> None:
         while True:
+            eventlet.sleep(0)  # what has come is read first, or a busy controller takes for lost what waits for it
             now = _now()
             while self._queue and self._queue[0][0] <= now:
                 due, _, port = heapq.heappop(self._queue)

@@ -132,6 +132,7 @@ class ControllerSession:
         self._session = 0
         self._trip = RoundTrip()
         self._seq = 0  # of barriers and echoes
+        self._since = 0  # the first of them after anything else was sent
         self._probes: dict[int, float] = {}  # when they were sent
         self._deadline: float | None = None  # of the answer to the newest one
         self._timeouts = 0
@@ -268,7 +269,7 @@ class ControllerSession:
         self.phase = Phase.SYNCING
         self._session = self._chance.randrange(1, 1 << 32)
         self._plan.number_from(self._chance.randrange(1 << 32))
-        self._seq = 0
+        self._seq = self._since = 0
         self._probes.clear()
         self._deadline = None
         self._timeouts = 0
@@ -312,7 +313,7 @@ class ControllerSession:
         self._probes = {other: at for other, at in self._probes.items() if other > seq}
         self._trip.sample(now - sent)
         self._timeouts = 0
-        if seq == self._seq:
+        if seq >= self._since:  # it need not be the newest: where answers are slow, that is always another
             self._deadline = None
             self._alive_at = now + KEEP_ALIVE_S
         self._n_entries = status.n_entries
@@ -322,7 +323,7 @@ class ControllerSession:
         effects: list[ControllerEffect] = []
         if barrier is not None:
             effects += self._settle(barrier, now)
-        if self.phase is Phase.LIVE and seq == self._seq and self._plan.is_idle:
+        if self.phase is Phase.LIVE and seq >= self._since and self._plan.is_idle:
             effects += self._verify(status, now)
         return effects
 
@@ -342,7 +343,7 @@ class ControllerSession:
         if self._plan.n_lost_max > LOSSES_MAX:
             return [*effects, *self._lose(now, HELLO_MAX_S)]
         if lost:
-            effects += [*map(Send, lost), self._probe(now)]
+            effects += [*map(Send, lost), self._probe_after(now)]
         return effects
 
     def _refuse(self, xid: int, code: Code | None, now: float) -> list[ControllerEffect]:
@@ -383,7 +384,7 @@ class ControllerSession:
                 frames.append(self._send(setting.message))
         if frames:
             self._verified = False
-            return [*effects, *frames, self._probe(now)]
+            return [*effects, *frames, self._probe_after(now)]
         self._verified = True
         self._read_gap_s = READ_GAP_MIN_S
         self._hello_floor_s = HELLO_MIN_S
@@ -402,7 +403,7 @@ class ControllerSession:
         effects: list[ControllerEffect] = []
         while frames := self._plan.take(_BURST):
             self._verified = False
-            effects += [*map(Send, frames), self._probe(now)]
+            effects += [*map(Send, frames), self._probe_after(now)]
         if self._verified and self._plan.is_idle and self.confirmed != self.version:
             self.confirmed = self.version
             effects.append(Confirmed(self.version))
@@ -429,6 +430,11 @@ class ControllerSession:
             return self._send(cvsw.EchoRequest(self._seq))
         self._plan.sent_before(self._seq)
         return self._send(cvsw.BarrierRequest(self._seq, self._session, self._plan.base))
+
+    def _probe_after(self, now: float) -> Send:
+        """Ask after anything else was sent."""
+        self._since = self._seq + 1
+        return self._probe(now)
 
     def _check_probe(self, now: float) -> list[ControllerEffect]:
         """Ask again where the answer is overdue."""

@@ -343,6 +343,18 @@ def hostile(*messages: cvsw.Message) -> list[Received]:
     return [Received(cvsw.serialize(MAC, message)) for message in messages]
 
 
+def test_answers_that_are_slow_are_not_in_vain() -> None:
+    """Three seconds from question to answer, as where a controller finds hundreds of agents at its start: longer than it waits."""
+    simulation = in_force(*flows(200))
+    simulation.restart_controller()
+    simulation.tell(Change((flow(5, vni=7),)))
+    simulation.channel = Channel(delay_s=1.5)
+    assert simulation.run(lambda: simulation.is_confirmed, 60.0) < 30.0
+    assert simulation.is_right
+    asked = types(simulation.sent_to_agent).count(cvsw.Type.FLOW_STATS_REQUEST)
+    assert asked < 8 * 64, "of 64 buckets"
+
+
 def test_flood_of_registrations_gets_few_hellos() -> None:
     session = ControllerSession(MAC, random.Random(1))
     session.handle(Change(flows(100)), 0.0)
