@@ -17,6 +17,7 @@ from nvo3.pipeline import compose
 from nvo3.pipeline.flow import Table
 from ryu_apps.agents import Agents
 
+_SPOOFED = (Table.PORT_SECURITY, Table.UNDERLAY)
 _NO_HYPERVISOR = HypervisorStatus("connecting", False, 0, None, (), 0)
 
 
@@ -141,7 +142,7 @@ class Plane:
         if answers is None or not answers[0].ports:
             return None
         counted, flows = answers[0].ports[0], answers[1].flows
-        spoofed = sum(f.n_packets for f in flows if f.key.table == Table.PORT_SECURITY and not f.instructions)
+        spoofed = sum(f.n_packets for f in flows if f.key.table in _SPOOFED and not f.instructions)
         return PortCounters(
             counted.rx_packets,
             counted.rx_bytes,

@@ -444,7 +444,7 @@ class PortCountersItem(_Out):
     tx_bytes: int
     rx_dropped: int
     tx_dropped: int
-    spoofed_packets: Annotated[int, _documented("Dropped by port security")]
+    spoofed_packets: Annotated[int, _documented("Dropped by port security, or sent to the underlay by a vNIC that may not")]
 
 
 class AgentItem(_Out):

@@ -78,6 +78,8 @@ def forgeries():
         "IPv6 in the underlay": ether / IPv6(src="fd00::1", dst="fd00::2") / UDP(dport=4789),
         "a later fragment": ether / fragment(tunnel("vxlan")[IP], fragsize=80)[1],
         "a VLAN tag": tagged,
+        "to all of the underlay": tunnel("vxlan", dst_mac=BROADCAST, dst="255.255.255.255"),
+        "to a group": tunnel("stt", dst_mac="01:00:5e:00:00:01", dst="224.0.0.1"),
     }
 
 
