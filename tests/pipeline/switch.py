@@ -61,6 +61,11 @@ class Switch:
         log = (self.directory / f"{program}.out").open("wb")
         self._processes.append(subprocess.Popen([path, "--no-chdir", *args], env=self._env, cwd=self.directory, stdout=log, stderr=log))
 
+    @property
+    def pids(self) -> list[int]:
+        """Its daemons'."""
+        return [process.pid for process in self._processes]
+
     def run(self, program: str, *args: str) -> str:
         """Run a program of OVS against this switch; return what it prints."""
         path = ovs_program(program)
@@ -145,9 +150,9 @@ class Switch:
         return self.run("ovs-appctl", "ofproto/trace", "br-int", flow)
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    """Wait until a condition holds."""
+def wait_for(condition: Callable[[], bool], timeout_s: float = 10.0, interval_s: float = 0.01) -> None:
+    """Wait until a condition holds; look again and again after so long."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "condition did not become true in time"
-        time.sleep(0.01)
+        time.sleep(interval_s)
