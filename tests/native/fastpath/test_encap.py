@@ -133,6 +133,17 @@ def test_datagrams_of_a_large_frame(switch: Switch, kind: str, family: int, udp:
 
 
 @pytest.mark.parametrize("kind", _DATAGRAMS)
+@pytest.mark.parametrize("mss", [216, 536, 1000, 1398])
+def test_datagrams_have_the_segment_size_of_the_frame(switch: Switch, kind: str, mss: int) -> None:
+    """Whatever that is: none is fixed."""
+    tunnel(switch, _DATAGRAMS[kind])
+    original = large(4, 4 * mss + 1, mss=mss)
+    frames = [inner_of(frame, kind) for frame in switch.from_host(original).net]
+    check_cut(original, frames)
+    assert [len(Ether(frame)[TCP].payload) for frame in frames] == [mss] * 4 + [1]
+
+
+@pytest.mark.parametrize("kind", _DATAGRAMS)
 def test_ipv6_extension_headers_are_stepped_over(switch: Switch, kind: str) -> None:
     """Their length counts units of 8 bytes."""
     tunnel(switch, _DATAGRAMS[kind])

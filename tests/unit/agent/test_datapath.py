@@ -1,6 +1,7 @@
 """The fast path behind a flow table."""
 
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,9 +11,11 @@ import pytest
 
 from nvo3.agent.datapath import FastDatapath
 from nvo3.agent.fastpath import FastPath
+from nvo3.cvsw.agent import AgentSession
+from nvo3.cvsw.effect import Received, Send
 from nvo3.cvsw.flow import Flow
 from nvo3.cvsw.table import Entry, FlowTable
-from nvo3.wire import of10
+from nvo3.wire import cvsw, of10
 from nvo3.wire.of10 import Command, FlowMod
 from nvo3.wire.of10_action import Output, Port, SetTunnel
 from nvo3.wire.of10_error import Code, OpenFlowError
@@ -183,3 +186,95 @@ def test_what_begins_no_tunnel_any_more_passes_as_it_is(bench: _Bench) -> None:
     bench.datapath.stop_encapsulating(bench.table)
     assert not bench.goes_back()
     assert bench.datapath.underlay == (_ONE, _OTHER_MAC)
+
+
+# The whole agent: session, table and fast path.
+
+_HEADER = struct.Struct("!BBHI")
+_OUTPUT = Output(Port.NET).serialize()
+_UNKNOWN = (11, 12, 0x0FFF, 0x1000, 0x100B, 0x7777, 0xFFFE)
+_LENGTHS = (0, 1, 4, 7, 9, 12, 16, 64, 0x7FF8, 0xFFF8, 0xFFFF)
+
+
+@dataclass
+class _Agent:
+    """An agent that our controller has begun a session with.  kept: an entry that it has; what it forwards shows that it still does."""
+
+    bench: _Bench
+    session: AgentSession
+    kept: Flow
+    n_sent: int = 0
+
+    def tell(self, frame: bytes) -> list[cvsw.Message]:
+        effects = self.session.handle(Received(frame), time.monotonic())
+        return [cvsw.parse(cvsw.parse_frame(effect.frame)) for effect in effects if isinstance(effect, Send)]
+
+    def refusal(self, body: bytes, *, length: int | None = None) -> Code | None:
+        """Send a SET_ENTRY with this FLOW_MOD, whose header says its length, or another; return the code of the one ERROR to it.
+
+        The table is as before, and so is what the fast path does; the agent lives.
+        """
+        self.n_sent += 1
+        if len(body) >= _HEADER.size:
+            body = _HEADER.pack(1, of10.Type.FLOW_MOD, len(body) if length is None else length, self.n_sent) + body[_HEADER.size :]
+        (answer,) = self.tell(cvsw.Frame(_MAC, cvsw.Type.SET_ENTRY, 0, body).serialize())
+        assert isinstance(answer, cvsw.Error) and answer.error.xid == (self.n_sent if len(body) >= _HEADER.size else 0)
+        assert [entry.flow for entry in self.bench.table] == [self.kept] and self.bench.goes_back()
+        (alive,) = self.tell(cvsw.serialize(_MAC, cvsw.EchoRequest(self.n_sent)))
+        assert isinstance(alive, cvsw.EchoReply) and alive.status.n_entries == 1
+        return Code.find(answer.error.error_type, answer.error.code)
+
+
+@pytest.fixture
+def agent(bench: _Bench) -> _Agent:
+    session = AgentSession(_MAC, bench.table, 77)
+    one = _Agent(bench, session, bench.add(Match(in_port=Port.HOST), 5, _back()))
+    one.tell(cvsw.serialize(_MAC, cvsw.Hello(cvsw.CAPABILITIES)))
+    one.tell(cvsw.serialize(_MAC, cvsw.BarrierRequest(1, 1, 0)))
+    return one
+
+
+def _mod(*actions: bytes) -> bytes:
+    """A FLOW_MOD that would take over what the entry has."""
+    return FlowMod(Command.ADD, Match(in_port=Port.HOST), 9).serialize() + b"".join(actions)
+
+
+def test_agent_refuses_every_truncation(agent: _Agent) -> None:
+    """With the length that the whole one has, and with one that agrees; where that ends between actions, it is another FLOW_MOD."""
+    good = _mod(_set(_ONE).serialize(), _OUTPUT)
+    for end in range(len(good)):
+        assert agent.refusal(good[:end], length=len(good)) is Code.BRC_BAD_LEN
+        if end not in (72, 136):
+            assert agent.refusal(good[:end]) is (Code.BRC_BAD_LEN if end < 72 else Code.BAC_BAD_LEN)
+
+
+def test_agent_refuses_bad_lengths(agent: _Agent) -> None:
+    good = _mod(_OUTPUT)
+    for length in (0, 7, 8, 71, 72, 79, 81, 0xFFFF):
+        assert agent.refusal(good, length=length) is Code.BRC_BAD_LEN
+    for length in _LENGTHS:
+        assert agent.refusal(_mod(struct.pack("!HHHH", 0, length, Port.NET, 0))) is Code.BAC_BAD_LEN
+        assert agent.refusal(_mod(_OUTPUT, struct.pack("!HH4x", 0x1001, length), _OUTPUT)) is Code.BAC_BAD_LEN
+
+
+def test_agent_refuses_unknown_actions(agent: _Agent) -> None:
+    for kind in _UNKNOWN:
+        for before in ((), (_OUTPUT,), (_set(_ONE).serialize(),)):
+            assert agent.refusal(_mod(*before, struct.pack("!HH4x", kind, 8))) is Code.BAC_BAD_TYPE
+    assert agent.refusal(_mod(_OUTPUT, struct.pack("!HHI", 0xFFFF, 8, 0x2320))) is Code.BAC_BAD_VENDOR
+
+
+def test_agent_refuses_actions_that_do_not_fit(agent: _Agent) -> None:
+    """Into 0xFFFF bytes, the longest FLOW_MOD: the last one is cut off by its end, or says that it goes on."""
+    n = (0xFFFF - 72) // 8
+    full = _mod(_OUTPUT * n)
+    assert len(full) == 0xFFF8
+    assert agent.refusal(full + _OUTPUT[:7]) is Code.BAC_BAD_LEN
+    assert agent.refusal(full[:-8] + struct.pack("!HH4x", 0, 16)) is Code.BAC_BAD_LEN
+    assert agent.refusal(_mod(_OUTPUT * (n - 7), _set(_ONE).serialize()[:56])) is Code.BAC_BAD_LEN
+    assert agent.refusal(_mod(_OUTPUT, struct.pack("!HH4x", 0, 0xFFF8), _OUTPUT)) is Code.BAC_BAD_LEN, "8 and 0xFFF8 are 0 in 16 bits"
+
+
+def test_agent_refuses_what_the_fast_path_does(agent: _Agent) -> None:
+    assert agent.refusal(_mod(Output(99).serialize())) is Code.BAC_BAD_OUT_PORT
+    assert agent.refusal(_mod(_set(_ONE).serialize() * 2, _OUTPUT)) is Code.BAC_BAD_ARGUMENT
