@@ -96,7 +96,14 @@ class ChangeFlows:
     epoch: int
 
 
-Effect = ConnectHypervisor | DisconnectHypervisor | ConfigureBridge | RememberView | SyncSwitch | ChangeFlows | VnicEffect
+@dataclass(frozen=True, slots=True)
+class PortMoved:
+    """A port is bound elsewhere, or nowhere, or somewhere at last."""
+
+    port: UUID
+
+
+Effect = PortMoved | ConnectHypervisor | DisconnectHypervisor | ConfigureBridge | RememberView | SyncSwitch | ChangeFlows | VnicEffect
 
 
 @dataclass(slots=True)
@@ -179,6 +186,10 @@ class Controller:
     def knows(self, dpid: Dpid) -> bool:
         """Tell whether a bridge belongs to a registered hypervisor."""
         return dpid in self._by_dpid
+
+    def hypervisor_of(self, dpid: Dpid) -> UUID | None:
+        """Return the hypervisor of a bridge, None where it is not registered."""
+        return self._by_dpid.get(dpid)
 
     def encapsulates(self, port: UUID) -> bool:
         """Tell whether the vNIC of a port is to encapsulate."""
@@ -471,6 +482,7 @@ class Controller:
     def _mark_moved(self, port: Port, before: Binding | None, after: Binding | None) -> None:
         """A port's binding has changed, the inventory has it already."""
         network, hosting = port.network, self.inventory.hosting(port.network)
+        self._effects.append(PortMoved(port.uuid))
         self.vnics.mark_port(network, port.uuid)
         ends = {b.hypervisor for b in (before, after) if b is not None}
         for end in ends:

@@ -8,6 +8,7 @@ from uuid import UUID
 import eventlet
 
 from nvo3.controller import Controller
+from nvo3.events import EventLog
 from nvo3.model.ids import Dpid, dpid_of
 from nvo3.model.status import AgentEntry, AgentStatus, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
 from nvo3.openflow import encoder
@@ -22,10 +23,11 @@ _NO_HYPERVISOR = HypervisorStatus("connecting", False, 0, None, (), 0)
 
 
 class Plane:
-    """switches: the connections, kept by the context.  agents: the sessions with vNICs."""
+    """switches: the connections, kept by the context.  agents: the sessions with vNICs.  events: as logged."""
 
-    def __init__(self, controller: Controller, switches: Mapping[Dpid, LiveSession], agents: Agents) -> None:
+    def __init__(self, controller: Controller, switches: Mapping[Dpid, LiveSession], agents: Agents, events: EventLog) -> None:
         self._core = controller
+        self.events = events
         self._agents = agents
         self._switches = switches
         self._changed = eventlet.event.Event()

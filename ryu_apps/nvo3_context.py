@@ -7,6 +7,7 @@ a peer: a switch has an outbox, a hypervisor a green thread of its own.
 import logging
 import sys
 from collections import deque
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ import eventlet
 from os_ken import cfg
 
 from nvo3 import options
+from nvo3.chronicle import Chronicle
 from nvo3.controller import (
     ChangeFlows,
     ConfigureBridge,
@@ -23,9 +25,11 @@ from nvo3.controller import (
     DisconnectHypervisor,
     Effect,
     Event,
+    PortMoved,
     RememberView,
     SyncSwitch,
 )
+from nvo3.events import EventLog
 from nvo3.model.errors import Nvo3Error, Unavailable
 from nvo3.model.event import FlowsConfirmed, FlowsRefused, SwitchConnected, SwitchDisconnected, Tick
 from nvo3.model.ids import Dpid
@@ -88,7 +92,8 @@ class Nvo3Context:
         self._server: server.Server | None = None
         self.controller = Controller()
         self.agents = Agents(self._send_frame, self.post, self._port_name, self.controller.is_plain)
-        self.plane = Plane(self.controller, self._switches, self.agents)
+        self.plane = Plane(self.controller, self._switches, self.agents, EventLog(lambda: datetime.now(UTC)))
+        self._chronicle = Chronicle(self.controller, self.plane.events, self.plane.hypervisor_status)
         try:
             self.northbound = self._open_northbound()
         except Nvo3Error as error:
@@ -134,8 +139,11 @@ class Nvo3Context:
         self._handling = True
         try:
             while self._events:
-                for effect in self.controller.handle(self._events.popleft(), eventlet.hubs.get_hub().clock()):
+                event = self._events.popleft()
+                self._chronicle.foresee(event)
+                for effect in self.controller.handle(event, eventlet.hubs.get_hub().clock()):
                     self._carry_out(effect)
+                self._chronicle.note(event)
         finally:
             self._handling = False
         self.plane.changed()
@@ -157,6 +165,8 @@ class Nvo3Context:
                     link.stop(withdraw=True)
             case RememberView(hypervisor_id, view):
                 self._memory.put(hypervisor_id, view)
+            case PortMoved(port):
+                self._chronicle.note_binding(port)
             case StartVnic() | StopVnic() | ChangeRules():
                 self.agents.carry_out(effect)
             case ConfigureBridge(hypervisor_id, patch, sclp_payload):

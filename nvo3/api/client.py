@@ -5,7 +5,7 @@
 
 import json as _json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -20,6 +20,7 @@ ENVIRONMENT = "NVO3_API"
 # How much longer than the server's own limit (`timeout=S` of the query) we wait for its answer.
 _GRACE_S = 15.0
 _CONNECT_S = 5.0
+_SILENCE_S = 60.0  # of a stream, in which something comes every 15 s
 _MAX_SHOWN = 200  # characters of a foreign reply that an error shows
 
 
@@ -100,6 +101,22 @@ class Client:
             if "next" not in reply.links:
                 return found
             path, query = reply.links["next"]["url"], {}
+
+    def stream(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """Yield the objects of a stream of server-sent events, until the API ends it.  Raises ApiUnreachable when it is gone."""
+        params = {key: value for key, value in query.items() if value is not None}
+        timeout = httpx.Timeout(_SILENCE_S, connect=_CONNECT_S)
+        try:
+            with self._http.stream("GET", self.base_url + path, params=params, timeout=timeout) as reply:
+                if not reply.is_success:
+                    reply.read()
+                    _content(self.base_url, reply)
+                for line in reply.iter_lines():
+                    if line.startswith("data: "):
+                        yield _json.loads(line.removeprefix("data: "))
+        except httpx.HTTPError as error:
+            raise ApiUnreachable(self.base_url, str(error) or type(error).__name__) from None
+        raise ApiUnreachable(self.base_url, "it has ended the stream")
 
     def post(self, path: str, json: Mapping[str, Any] | None = None, **query: Any) -> dict[str, Any]:
         """Create an object in the collection at `path`; return it."""

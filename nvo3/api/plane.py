@@ -3,6 +3,7 @@
 from typing import Protocol
 from uuid import UUID
 
+from nvo3.events import EventLog
 from nvo3.model.status import AgentEntry, AgentStatus, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
 
 
@@ -11,6 +12,10 @@ class ControlPlane(Protocol):
 
     Calls for an unknown uuid return the status of an object that is not realized.
     """
+
+    @property
+    def events(self) -> EventLog:
+        """What happened lately."""
 
     def hypervisor_status(self, hypervisor: UUID) -> HypervisorStatus: ...
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nvo3.events import LoggedEvent
 from nvo3.model.check import ADDRESSES_MAX, POOLS_MAX, REMOTE_RULE
 from nvo3.model.ids import NAME_RULE, VNI_MAX, VNI_MIN
 from nvo3.model.logical import AUTO, MTU_DEFAULT, MTU_MAX, MTU_MIN, NONE, OFFLOADS, SCLP_PAYLOADS, Network, Port, Settings, Tenant
@@ -296,6 +297,24 @@ class ChangeQuery(NoQuery):
 
     wait: Annotated[Literal["realized"] | None, Field(description="Answer when every connected hypervisor has the change")] = None
     timeout: Timeout = TIMEOUT_DEFAULT_S
+
+
+class EventStreamQuery(NoQuery):
+    """Which events."""
+
+    after: Annotated[str | None, Field(max_length=64, description="Only those behind the event with this id")] = None
+    kind: Annotated[str | None, Field(max_length=64, description="Only about objects of this kind")] = None
+    tenant: Annotated[str | None, Field(max_length=64, description="Only about this tenant's objects")] = None
+
+    def matches(self, event: LoggedEvent) -> bool:
+        """Tell whether an event is asked for."""
+        return self.kind in (None, event.kind) and self.tenant in (None, event.tenant)
+
+
+class EventQuery(EventStreamQuery):
+    """Which events, and how many."""
+
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX, description="How many at most, the newest")] = PAGE_MAX
 
 
 class ApplyQuery(ChangeQuery):
@@ -634,6 +653,29 @@ class Applied(_Out):
 
     dry_run: bool
     changes: list[DifferenceItem]
+
+
+class EventItem(_Out):
+    """Something that happened."""
+
+    id: str
+    time: Annotated[str, _documented("RFC 3339, UTC", format="date-time")]
+    kind: Literal["tenant", "network", "port", "hypervisor", "agent", "settings"]
+    what: Annotated[str, _documented("created, changed, deleted; of a port also bound, unbound; of hypervisors and agents their state")]
+    name: str
+    detail: Detail
+
+    @classmethod
+    def of(cls, event: LoggedEvent) -> "EventItem":
+        """Make it from the log's value."""
+        time = event.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return cls(id=event.id, time=time, kind=event.kind, what=event.what, name=event.name, detail=event.detail)  # type: ignore[arg-type]
+
+
+class EventList(_Out):
+    """Events, oldest first."""
+
+    items: list[EventItem]
 
 
 class FieldError(_Out):

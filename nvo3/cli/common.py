@@ -105,6 +105,11 @@ def show_whole(value: Any, output: Output) -> None:
         typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def show_line(value: Any) -> None:
+    """Print JSON on one line."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
 def show_list(items: Sequence[Row], rows: Sequence[Mapping[str, Any]], output: Output) -> None:
     """Print a list: the API's items, or a table of rows, whose keys are the headings."""
     if output is not Output.TABLE:

@@ -21,6 +21,7 @@ eventlet.monkey_patch()
 import json
 import logging
 import sys
+from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 from uuid import UUID
@@ -28,7 +29,10 @@ from uuid import UUID
 from nvo3.api import serve
 from nvo3.api.app import create_app
 from nvo3.api.serve import HttpServer
+from nvo3.events import EventLog
+from nvo3.model.event import NorthboundChanged
 from nvo3.model.ids import dpid_of
+from nvo3.model.logical import Tenant
 from nvo3.model.status import AgentEntry, AgentStatus, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
 from nvo3.ovsdb import server
 from nvo3.ovsdb.northbound import Northbound
@@ -39,6 +43,13 @@ class FakePlane:
 
     def __init__(self, northbound: Northbound) -> None:
         self._northbound = northbound
+        self.events = EventLog(lambda: datetime.now(UTC))
+
+    def note(self, event: NorthboundChanged) -> None:
+        """Log each tenant that is new or changed."""
+        for row in event.upserted:
+            if isinstance(row, Tenant):
+                self.events.add("tenant", "changed", row.name)
 
     def hypervisor_status(self, hypervisor: UUID) -> HypervisorStatus:
         name = self._northbound.view.hypervisors[hypervisor].name
@@ -110,9 +121,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     state_dir, run_dir, *remotes = sys.argv[1:]
     database = None if remotes else server.start(Path(state_dir), Path(run_dir))
-    northbound = Northbound(remotes[0] if database is None else database.remote, timeout_s=5.0)
+    northbound = Northbound(remotes[0] if database is None else database.remote, lambda event: plane.note(event), timeout_s=5.0)
+    plane = FakePlane(northbound)
     northbound.start()
-    http = HttpServer("127.0.0.1", 0, create_app(northbound, FakePlane(northbound)))
+    http = HttpServer("127.0.0.1", 0, create_app(northbound, plane))
     http.start()
     print(json.dumps({"port": http.port, "database": None if database is None else database.pid}), flush=True)
     try:

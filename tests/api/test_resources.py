@@ -270,6 +270,8 @@ def test_openapi(http: httpx.Client) -> None:
         "/v1/tenants/{tenant}/networks/{network}/ports/{port}/agent/table",
         "/v1/agents",
         "/v1/apply",
+        "/v1/events",
+        "/v1/events/stream",
         "/v1/export",
         "/v1/networks",
         "/v1/ports",

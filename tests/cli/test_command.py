@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -103,6 +104,27 @@ def test_lists_are_filtered_and_come_as_yaml(web: Nvo3) -> None:
     assert [item["tenant"] for item in _json(web("port list --address 10.0.0.2 --state unbound -o json"))] == ["blue", "red"]
     assert [item["name"] for item in _json(web("network list --encapsulation gre -o json"))] == ["db"]
     assert web("port list --state best").status == 1
+
+
+def test_events(nvo3: Nvo3, controller: Any) -> None:
+    for name in ("a", "b", "c"):
+        nvo3(f"tenant create {name}")
+    lines = nvo3("events --lines 2").out.splitlines()
+    assert [line.split()[1:] for line in lines] == [["tenant", "b", "changed"], ["tenant", "c", "changed"]]
+    assert json.loads(nvo3("events -n 1 -o json --tenant b").out)["name"] == "b"
+    assert nvo3("events --kind port").out == ""
+    environment = {**os.environ, "PYTHONPATH": str(_CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "nvo3.cli", "events", "-f", "-n", "1", "--api", controller.url]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+        try:
+            assert following.stdout is not None and following.stdout.readline().split()[1:] == ["tenant", "c", "changed"]
+            nvo3("tenant create d")
+            assert following.stdout.readline().split()[1:] == ["tenant", "d", "changed"]
+            following.send_signal(signal.SIGINT)
+            assert following.wait(10) == 130
+        finally:
+            following.kill()
+    assert nvo3("events").status == 0
 
 
 def test_apply_and_export(web: Nvo3, tmp_path: Path) -> None:
