@@ -145,7 +145,10 @@ def test_guest_added_is_reachable_within_two_seconds_and_deleted_is_gone(lab: La
     assert set(leftovers(lab)) == before
     with lab.client() as client:
         names = [port["name"] for port in client.get("/v1/tenants/red/networks/web/ports")["items"]]
+        happened = [event for event in client.get("/v1/events")["items"] if event["name"] == "red/web/r3"]
     assert names == ["r1", "r2"]
+    assert [event["what"] for event in happened][:2] == ["created", "bound"] and happened[-1]["what"] == "deleted"
+    assert happened[1]["detail"].startswith("hv2, ")
     assert "r3" not in [guest["name"] for guest in status_json(lab)["guests"]]
 
 
