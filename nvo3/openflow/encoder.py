@@ -179,9 +179,9 @@ def _bundle_control(xid: int, bundle_id: int, kind: int) -> bytes:
     return _BUNDLE_CONTROL.pack(OFP_VERSION, OFPT_EXPERIMENTER, 24, xid, ONF_VENDOR, ONF_ET_BUNDLE_CONTROL, bundle_id, kind, _BUNDLE_FLAGS)
 
 
-def flow_stats_request(xid: int, cookie: int, cookie_mask: int) -> bytes:
-    """Ask for all flows whose cookie matches."""
-    body = _FLOW_STATS_REQUEST.pack(OFPMP_FLOW, 0, _OFPTT_ALL, _ANY, _ANY, cookie, cookie_mask) + _EMPTY_MATCH
+def flow_stats_request(xid: int, cookie: int, cookie_mask: int, table: int = _OFPTT_ALL) -> bytes:
+    """Ask for the flows of all tables, or of one, whose cookie matches."""
+    body = _FLOW_STATS_REQUEST.pack(OFPMP_FLOW, 0, table, _ANY, _ANY, cookie, cookie_mask) + _EMPTY_MATCH
     return _HEADER.pack(OFP_VERSION, OFPT_MULTIPART_REQUEST, 8 + len(body), xid) + body
 
 

@@ -143,6 +143,16 @@ class SwitchSession:
         xid = self._query()
         return xid, encoder.flow_stats_request(xid, cookie, encoder.COOKIE_MASK)
 
+    def request_table(self, table: int) -> tuple[int, bytes]:
+        """Ask for our flows of a table; return the xid of the `Statistics` to come, and the request."""
+        xid = self._query()
+        return xid, encoder.flow_stats_request(xid, encoder.COOKIE_PREFIX, encoder.COOKIE_PREFIX_MASK, table)
+
+    def request_all_flows(self) -> tuple[int, bytes]:
+        """Ask for all flows, whoever added them; return the xid of the `Statistics` to come, and the request."""
+        xid = self._query()
+        return xid, encoder.flow_stats_request(xid, 0, 0)
+
     def request_port(self, ofport: int) -> tuple[int, bytes]:
         """Ask for the counters of a port; return the xid of the `Statistics` to come, and the request."""
         xid = self._query()
