@@ -1,6 +1,7 @@
 """What went through tunnels, from a bridge's flow statistics.  No I/O.
 
-Sent: by flows of `l2` and `flood`, which name the outer destination.  Received and admitted: by flows of `admit`, which name the outer source.
+Sent: by flows of `l2` and `flood`, which name the outer destination.  Received and admitted: by flows of `admit`, which name the
+outer source.
 """
 
 from collections.abc import Iterable, Mapping

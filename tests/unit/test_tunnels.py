@@ -12,7 +12,6 @@ from nvo3.pipeline.flow import FlowSpec
 from nvo3.pipeline.path import patch_path, tunnel_path
 from nvo3.tunnels import Traffic, traffic
 
-
 _NETWORK = Network(uuid4(), uuid4(), "web", Vni(5001))
 _HV2, _HV3 = IPv4Address("192.0.2.2"), IPv4Address("192.0.2.3")
 _STT, _VXLAN = 65001, 65002
