@@ -1,4 +1,4 @@
-"""The WSGI application: routes, errors and `/openapi.json` in one."""
+"""The WSGI application: routes, errors, `/openapi.json` and `/docs` in one."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from werkzeug.exceptions import NotFound as HttpNotFound
 from werkzeug.routing import RequestRedirect
 
 import nvo3
-from nvo3.api import agent, document, event, hypervisor, network, port, problem, settings, tenant
+from nvo3.api import agent, docs, document, event, hypervisor, network, port, problem, settings, tenant
 from nvo3.api.backend import Backend
 from nvo3.api.body import JsonRequest
 from nvo3.api.plane import ControlPlane
@@ -55,6 +55,7 @@ def create_app(northbound: Northbound, plane: ControlPlane) -> _App:
     for resource in (tenant, network, port, agent, hypervisor, settings, document, event):
         app.register_api(resource.blueprint(backend))
     app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi")
+    docs.register(app)
     app.add_url_rule("/healthz", view_func=lambda: _health(northbound), endpoint="health")
     return app
 
