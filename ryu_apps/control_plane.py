@@ -13,7 +13,6 @@ from nvo3.model.ids import Dpid, dpid_of
 from nvo3.model.status import AgentEntry, AgentStatus, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
 from nvo3.openflow import encoder
 from nvo3.openflow.connection import LiveSession
-from nvo3.openflow.session import Statistics
 from nvo3.pipeline import compose
 from nvo3.pipeline.flow import Table
 from ryu_apps.agents import Agents
@@ -31,17 +30,11 @@ class Plane:
         self._agents = agents
         self._switches = switches
         self._changed = eventlet.event.Event()
-        self._queries: dict[int, eventlet.event.Event] = {}
 
     def changed(self) -> None:
         """The core has handled an event: wake those who wait."""
         event, self._changed = self._changed, eventlet.event.Event()
         event.send()
-
-    def statistics(self, event: Statistics) -> None:
-        """A switch has answered a query."""
-        if (waiting := self._queries.pop(event.xid, None)) is not None:
-            waiting.send(event)
 
     # Status.
 
@@ -138,9 +131,7 @@ class Plane:
         if binding is None or switch is None:
             return None
         session = switch.session
-        answers = self._ask(
-            switch, [session.request_port(binding.vport.ofport), session.request_flows(encoder.cookie_of_owner(port))], timeout_s
-        )
+        answers = switch.ask([session.request_port(binding.vport.ofport), session.request_flows(encoder.cookie_of_owner(port))], timeout_s)
         if answers is None or not answers[0].ports:
             return None
         counted, flows = answers[0].ports[0], answers[1].flows
@@ -154,21 +145,6 @@ class Plane:
             counted.tx_dropped,
             spoofed,
         )
-
-    def _ask(self, switch: LiveSession, requests: list[tuple[int, bytes]], timeout_s: float) -> list[Any] | None:
-        waiting = []
-        for xid, request in requests:
-            self._queries[xid] = eventlet.event.Event()
-            waiting.append(self._queries[xid])
-            switch.outbox.put(request)
-        try:
-            with eventlet.Timeout(timeout_s, False):
-                return [event.wait() for event in waiting]
-            return None
-        finally:
-            for xid, _ in requests:
-                self._queries.pop(xid, None)
-                switch.session.forget(xid)
 
 
 def _state(database: bool, ready: bool, detail: str) -> Any:

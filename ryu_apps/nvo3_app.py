@@ -9,9 +9,11 @@ from os_ken.ofproto import ofproto_v1_3
 
 from nvo3.model.ids import is_our_dpid
 from nvo3.openflow import connection
+from nvo3.ryu.app.ofctl_rest import RestStatsApi
 from ryu_apps.nvo3_context import Nvo3Context
 
 app_manager.require_app("ryu_apps.rest_app")
+app_manager.require_app("nvo3.ryu.app.ofctl_rest")
 
 
 class Nvo3App(app_manager.OSKenApp):  # type: ignore[misc]
@@ -26,7 +28,7 @@ class Nvo3App(app_manager.OSKenApp):  # type: ignore[misc]
 
     def start(self) -> None:
         """Every app is made; no switch has connected yet."""
-        connection.hide_our_bridges([self.name, "RestApp"])
+        connection.hide_our_bridges([self.name, RestStatsApi.NAME])
         super().start()
 
     @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])  # type: ignore[untyped-decorator]

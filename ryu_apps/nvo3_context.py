@@ -35,7 +35,7 @@ from nvo3.model.event import FlowsConfirmed, FlowsRefused, SwitchConnected, Swit
 from nvo3.model.ids import Dpid
 from nvo3.model.physical import HypervisorView
 from nvo3.openflow.connection import LiveSession
-from nvo3.openflow.session import Confirmed, FlowsRead, PacketIn, Refused, SessionEvent, Statistics, SwitchSession
+from nvo3.openflow.session import Confirmed, FlowsRead, PacketIn, Refused, SessionEvent, SwitchSession
 from nvo3.ovsdb import seen, server
 from nvo3.ovsdb.hypervisor import HypervisorLink
 from nvo3.ovsdb.northbound import Northbound
@@ -213,8 +213,6 @@ class Nvo3Context:
             case Refused(error_type, code):
                 LOG.error("switch %016x: refused a change: OpenFlow error type %d code %d", dpid, error_type, code)
                 self.post(FlowsRefused(dpid, f"switch refused a change: OpenFlow error type {error_type} code {code}"))
-            case Statistics():
-                self.plane.statistics(event)
             case PacketIn(ofport, data):
                 self.agents.receive(dpid, ofport, data)
 

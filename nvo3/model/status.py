@@ -92,6 +92,20 @@ class AgentEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignFlow:
+    """A flow of a bridge of ours that somebody else put there.  match and actions: as text.  age_s: how long it has been there."""
+
+    table: int
+    priority: int
+    cookie: int
+    match: str
+    actions: str
+    n_packets: int
+    n_bytes: int
+    age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class PortCounters:
     """Counted by the switch since the port was bound.
 

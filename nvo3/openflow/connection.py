@@ -23,7 +23,9 @@ from os_ken.lib import hub
 from os_ken.ofproto import ofproto_parser
 
 from nvo3.model.ids import is_our_dpid
+from nvo3.openflow import encoder
 from nvo3.openflow.decoder import Malformed
+from nvo3.openflow.session import Statistics
 
 LOG = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ _MAX_UNREPLIED_ECHOS = 3
 _SWEEP_S = 1.0
 _BACKLOG = 1024  # connections that wait for accept(2); with eventlet's 50 a burst costs honest switches a second each
 _CHUNK_BYTES = 1 << 20
+_LARGE_BYTES = 1 << 12
 BACKLOG_MAX_BYTES = 512 << 20  # what a switch that does not read may leave here before it is let go
 
 
@@ -73,6 +76,8 @@ def install(fail: Callable[[str], None]) -> None:
         if session is not None and session.owns(msg_type, xid):
             session.receive(bytes(buf))
             return None
+        if msg_type == encoder.OFPT_MULTIPART_REPLY and msg_len > _LARGE_BYTES:
+            eventlet.sleep(0)  # os-ken takes tens of milliseconds for each of many
         return original(datapath, version, msg_type, msg_len, xid, buf)
 
     ofproto_parser.msg = msg
@@ -211,7 +216,8 @@ class LiveSession:
     def __init__(self, datapath: Any, make: Callable[[Callable[[], int]], Any], handle: Callable[[Any], None]) -> None:
         self.datapath = datapath
         self._handle = handle
-        self.session = make(self._next_xid)
+        self._queries: dict[int, Any] = {}
+        self.session = make(self.next_xid)
         self.outbox = Outbox(datapath, self._overflow)
         datapath.nvo3_session = self
 
@@ -229,14 +235,34 @@ class LiveSession:
             self.datapath.close()
             return
         for event in events:
-            self._handle(event)
+            waiting = self._queries.pop(event.xid, None) if isinstance(event, Statistics) else None
+            if waiting is None:
+                self._handle(event)
+            else:
+                waiting.send(event)
+
+    def ask(self, queries: Iterable[tuple[int, bytes]], timeout_s: float) -> list[Statistics] | None:
+        """Wait for the answers to queries that the session made; None if they do not come in time."""
+        waiting = {}
+        for xid, request in queries:
+            self._queries[xid] = waiting[xid] = eventlet.event.Event()
+            self.outbox.put(request)
+        try:
+            with eventlet.Timeout(timeout_s, False):
+                return [event.wait() for event in waiting.values()]
+            return None
+        finally:
+            for xid in waiting:
+                self._queries.pop(xid, None)
+                self.session.forget(xid)
 
     def close(self) -> None:
         """The connection is gone."""
         self.outbox.close()
         self.datapath.nvo3_session = None
 
-    def _next_xid(self) -> int:
+    def next_xid(self) -> int:
+        """Return a transaction id that nothing else on the connection uses."""
         self.datapath.xid = (self.datapath.xid + 1) & 0xFFFFFFFF
         return int(self.datapath.xid)
 

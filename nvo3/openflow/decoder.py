@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from nvo3.openflow import oxm
-from nvo3.openflow.encoder import BUNDLE_COMMIT_REPLY, ONF_ET_BUNDLE_CONTROL, ONF_VENDOR
+from nvo3.openflow.encoder import BUNDLE_COMMIT_REPLY, ONF_ET_BUNDLE_CONTROL, ONF_VENDOR, is_our_cookie
 
 _MULTIPART = struct.Struct("!8xHH4x")
 _FLOW_STATS = struct.Struct("!HBxIIHHHH4xQQQ")
+_FLOW_MOD = struct.Struct("!8xQQBBHHHIIIHxx")
 _MATCH = struct.Struct("!HH")
 _PORT_STATS = struct.Struct("!I4xQQQQQQQQ")
 _BUNDLE_CONTROL = struct.Struct("!8xIIIHH")
@@ -37,7 +38,10 @@ class WireKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class InstalledFlow:
-    """A flow as the switch reports it.  plain: without timeouts and flags, as all of ours are."""
+    """A flow as the switch reports it.
+
+    plain: without timeouts and flags, as all of ours are.  entry: all that the switch said, of a flow that is not ours.
+    """
 
     key: WireKey
     cookie: int
@@ -45,6 +49,22 @@ class InstalledFlow:
     n_packets: int
     n_bytes: int
     plain: bool
+    entry: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowMod:
+    """A change of flows on its way to a switch.  match, instructions: as serialized."""
+
+    command: int
+    table: int
+    priority: int
+    match: bytes
+    cookie: int
+    cookie_mask: int
+    out_port: int
+    out_group: int
+    instructions: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +108,25 @@ def _flow_stats_entry(entry: bytes) -> InstalledFlow:
     padded = (match_size + 7) & ~7
     if match_size < 4 or start + padded > len(entry):
         raise Malformed(f"match of {match_size} bytes in a flow statistics entry of {len(entry)}")
+    key = WireKey(table, priority, canonical_match(entry[start : start + padded]))
+    plain = not (idle or hard or flags)
+    kept = b"" if is_our_cookie(cookie) else entry
+    return InstalledFlow(key, cookie, entry[start + padded :], n_packets, n_bytes, plain, kept)
+
+
+def canonical_match(match: bytes) -> bytes:
+    """Return an ofp_match, padded, with its fields in canonical order.  Raises Malformed."""
+    _, size = _MATCH.unpack_from(match)
     try:
-        fields = oxm.canonical(entry[start + 4 : start + match_size])
+        return match[:4] + oxm.canonical(match[4:size]) + match[size:]
     except ValueError as error:
         raise Malformed(str(error)) from None
-    match = entry[start : start + 4] + fields + b"\0" * (padded - match_size)
-    key = WireKey(table, priority, match)
-    plain = not (idle or hard or flags)
-    return InstalledFlow(key, cookie, entry[start + padded :], n_packets, n_bytes, plain)
+
+
+def told_match(flow: InstalledFlow) -> bytes:
+    """Return the ofp_match of a flow that is not ours as the switch told it: each field behind those that it presupposes."""
+    start = _FLOW_STATS.size
+    return flow.entry[start : start + len(flow.key.match)]
 
 
 def port_stats(body: memoryview) -> Iterator[PortStats]:
@@ -111,6 +142,15 @@ def is_commit_reply(message: bytes) -> bool:
         return False
     vendor, kind, _, control, _ = _BUNDLE_CONTROL.unpack_from(message)
     return bool(vendor == ONF_VENDOR and kind == ONF_ET_BUNDLE_CONTROL and control == BUNDLE_COMMIT_REPLY)
+
+
+def flow_mod(message: bytes) -> FlowMod:
+    """Return what a FLOW_MOD says (OpenFlow 1.3.5 section 7.3.4.1).  It is one that somebody here made, and whole."""
+    cookie, cookie_mask, table, command, _, _, priority, _, out_port, out_group, _ = _FLOW_MOD.unpack_from(message)
+    start = _FLOW_MOD.size
+    _, match_size = _MATCH.unpack_from(message, start)
+    end = start + ((match_size + 7) & ~7)
+    return FlowMod(command, table, priority, message[start:end], cookie, cookie_mask, out_port, out_group, message[end:])
 
 
 def packet_in(message: bytes) -> tuple[int, bytes]:

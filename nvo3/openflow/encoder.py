@@ -20,14 +20,18 @@ OFPT_PACKET_OUT = 13
 OFPT_FLOW_MOD = 14
 OFPT_MULTIPART_REQUEST = 18
 OFPT_MULTIPART_REPLY = 19
+OFPT_ROLE_REQUEST = 24
 OFPT_METER_MOD = 29
 OFPMP_FLOW = 1
 OFPMP_PORT_STATS = 4
 OFPFC_ADD = 0
+OFPFC_MODIFY = 1
+OFPFC_MODIFY_STRICT = 2
+OFPFC_DELETE = 3
 OFPFC_DELETE_STRICT = 4
 
-_ANY = 0xFFFFFFFF  # OFPP_ANY, OFPG_ANY, OFP_NO_BUFFER
-_OFPTT_ALL = 0xFF
+ANY = 0xFFFFFFFF  # OFPP_ANY, OFPG_ANY, OFP_NO_BUFFER
+OFPTT_ALL = 0xFF
 _NO_BUFFER = 0xFFFF  # OFPCML_NO_BUFFER: the whole packet
 _NX_VENDOR = 0x00002320
 _NXAST_REG_MOVE = 6
@@ -73,6 +77,11 @@ _PADDING = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 
 def cookie_of_owner(owner: UUID | None) -> int:
     """Return the 64-bit cookie of an object's flows: our prefix and a digest of the uuid, 0 for the pipeline itself."""
     return COOKIE_PREFIX | (zlib.crc32(owner.bytes) if owner else 0)
+
+
+def is_our_cookie(cookie: int) -> bool:
+    """Tell whether a cookie is one of our flows'."""
+    return cookie & COOKIE_PREFIX_MASK == COOKIE_PREFIX
 
 
 def cookie_of(flow: FlowSpec) -> int:
@@ -123,7 +132,7 @@ def flow_mod(
     xid: int, command: int, table: int, priority: int, match: bytes, cookie: int, cookie_mask: int, instructions: bytes = b""
 ) -> bytes:
     """Return an OFPT_FLOW_MOD without timeouts, buffer or flags.  match and instructions as serialized above."""
-    body = _FLOW_MOD.pack(cookie, cookie_mask, table, command, 0, 0, priority, _ANY, _ANY, _ANY, 0)
+    body = _FLOW_MOD.pack(cookie, cookie_mask, table, command, 0, 0, priority, ANY, ANY, ANY, 0)
     size = 8 + len(body) + len(match) + len(instructions)
     return _HEADER.pack(OFP_VERSION, OFPT_FLOW_MOD, size, xid) + body + match + instructions
 
@@ -155,7 +164,7 @@ def meter_mod(xid: int, meter: int, packets_per_s: int) -> bytes:
 def packet_out(xid: int, ofport: int, data: bytes) -> bytes:
     """Return the message that sends a packet out of a port.  Source: OpenFlow 1.3.5 section 7.3.7."""
     action = serialize_action(Output(ofport))
-    body = _PACKET_OUT.pack(_ANY, CONTROLLER, len(action)) + action + data
+    body = _PACKET_OUT.pack(ANY, CONTROLLER, len(action)) + action + data
     return _HEADER.pack(OFP_VERSION, OFPT_PACKET_OUT, 8 + len(body), xid) + body
 
 
@@ -179,9 +188,17 @@ def _bundle_control(xid: int, bundle_id: int, kind: int) -> bytes:
     return _BUNDLE_CONTROL.pack(OFP_VERSION, OFPT_EXPERIMENTER, 24, xid, ONF_VENDOR, ONF_ET_BUNDLE_CONTROL, bundle_id, kind, _BUNDLE_FLAGS)
 
 
-def flow_stats_request(xid: int, cookie: int, cookie_mask: int, table: int = _OFPTT_ALL) -> bytes:
-    """Ask for the flows of all tables, or of one, whose cookie matches."""
-    body = _FLOW_STATS_REQUEST.pack(OFPMP_FLOW, 0, table, _ANY, _ANY, cookie, cookie_mask) + _EMPTY_MATCH
+def flow_stats_request(
+    xid: int,
+    cookie: int,
+    cookie_mask: int,
+    table: int = OFPTT_ALL,
+    out_port: int = ANY,
+    out_group: int = ANY,
+    match: bytes = _EMPTY_MATCH,
+) -> bytes:
+    """Ask for all flows whose cookie matches; of a table, with an output, with the fields of a match, where those are given."""
+    body = _FLOW_STATS_REQUEST.pack(OFPMP_FLOW, 0, table, out_port, out_group, cookie, cookie_mask) + match
     return _HEADER.pack(OFP_VERSION, OFPT_MULTIPART_REQUEST, 8 + len(body), xid) + body
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from nvo3.openflow import decoder, encoder
-from nvo3.openflow.decoder import InstalledFlow, PortStats, WireKey
+from nvo3.openflow.decoder import FlowMod, InstalledFlow, PortStats, WireKey
 from nvo3.pipeline.flow import FlowKey, FlowSpec
 from nvo3.pipeline.vnic_control import STRANGERS_METER
 
@@ -152,6 +152,16 @@ class SwitchSession:
         """Ask for all flows, whoever added them; return the xid of the `Statistics` to come, and the request."""
         xid = self._query()
         return xid, encoder.flow_stats_request(xid, 0, 0)
+
+    def request_affected(self, change: FlowMod) -> tuple[int, bytes]:
+        """Ask for the flows that a change may concern; return the xid of the `Statistics` to come, and the request."""
+        xid = self._query()
+        if change.command in (encoder.OFPFC_DELETE, encoder.OFPFC_DELETE_STRICT):
+            outputs = change.out_port, change.out_group
+        else:
+            outputs = (encoder.ANY, encoder.ANY)  # both mean something for deletion only
+        cookie = (0, 0) if change.command == encoder.OFPFC_ADD else (change.cookie, change.cookie_mask)
+        return xid, encoder.flow_stats_request(xid, *cookie, change.table, *outputs, change.match)
 
     def request_port(self, ofport: int) -> tuple[int, bytes]:
         """Ask for the counters of a port; return the xid of the `Statistics` to come, and the request."""

@@ -6,11 +6,11 @@ from tests.pipeline.switch import Switch, wait_for
 
 
 class Bridge:
-    """ports: dummies that record what they transmit, from OpenFlow port 1."""
+    """ports: dummies that record what they transmit, from OpenFlow port 1.  protocol: the one it speaks."""
 
-    def __init__(self, switch: Switch, name: str, dpid: int, ports: list[str], openflow_port: int) -> None:
-        self._switch, self.name, self.dpid, self.ports = switch, name, dpid, ports
-        options = ["datapath_type=dummy", f"other_config:datapath-id={dpid:016x}"]
+    def __init__(self, switch: Switch, name: str, dpid: int, ports: list[str], openflow_port: int, protocol: str = "OpenFlow13") -> None:
+        self._switch, self.name, self.dpid, self.ports, self._protocol = switch, name, dpid, ports, protocol
+        options = ["datapath_type=dummy", f"other_config:datapath-id={dpid:016x}", f"protocols={protocol}"]
         switch.run("ovs-vsctl", "add-br", name, "--", "set", "bridge", name, *options)
         for n, port in enumerate(ports, 1):
             interface = ["type=dummy", f"ofport_request={n}", f"options:tx_pcap={switch.directory}/{port}.pcap"]
@@ -19,7 +19,7 @@ class Bridge:
 
     def flows(self) -> str:
         """Return the flows as ovs-ofctl prints them."""
-        return self._switch.run("ovs-ofctl", "-O", "OpenFlow13", "dump-flows", self.name)
+        return self._switch.run("ovs-ofctl", "-O", self._protocol, "dump-flows", self.name)
 
     def deliver(self, port: str, *frames: Ether) -> set[str]:
         """Let frames arrive one after the other; return the ports that the last leaves by, and those before it do not.
