@@ -1,6 +1,6 @@
 """`nvo3.api.plane.ControlPlane` on the running core: status, waiting, counters."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import combinations
 from typing import Any
 from uuid import UUID
@@ -10,14 +10,16 @@ import eventlet
 from nvo3.controller import Controller
 from nvo3.events import EventLog
 from nvo3.model.ids import Dpid, dpid_of
-from nvo3.model.status import AgentEntry, AgentStatus, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
-from nvo3.openflow import encoder
+from nvo3.model.status import AgentEntry, AgentStatus, ForeignFlow, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
+from nvo3.openflow import encoder, foreign
 from nvo3.openflow.connection import LiveSession
+from nvo3.openflow.decoder import InstalledFlow
 from nvo3.pipeline import compose
 from nvo3.pipeline.flow import Table
 from ryu_apps.agents import Agents
 
 _SPOOFED = (Table.PORT_SECURITY, Table.UNDERLAY)
+_FLOWS_AT_ONCE = 50
 _NO_HYPERVISOR = HypervisorStatus("connecting", False, 0, None, (), 0)
 
 
@@ -145,6 +147,27 @@ class Plane:
             counted.tx_dropped,
             spoofed,
         )
+
+    # Flows that are not ours.
+
+    def foreign_flows(self, hypervisor: UUID) -> tuple[ForeignFlow, ...] | None:
+        """See `ControlPlane`."""
+        switch = self._switches.get(dpid_of(hypervisor))
+        return None if switch is None else _described(foreign.flows_of(switch))
+
+    def remove_foreign_flows(self, hypervisor: UUID) -> tuple[ForeignFlow, ...] | None:
+        """See `ControlPlane`."""
+        switch = self._switches.get(dpid_of(hypervisor))
+        return None if switch is None else _described(foreign.remove(switch))
+
+
+def _described(flows: Iterable[InstalledFlow]) -> tuple[ForeignFlow, ...]:
+    described = []
+    for flow in flows:
+        described.append(foreign.describe(flow))
+        if len(described) % _FLOWS_AT_ONCE == 0:
+            eventlet.sleep(0)  # words take time, and there may be thousands
+    return tuple(described)
 
 
 def _state(database: bool, ready: bool, detail: str) -> Any:

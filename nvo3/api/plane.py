@@ -4,7 +4,7 @@ from typing import Protocol
 from uuid import UUID
 
 from nvo3.events import EventLog
-from nvo3.model.status import AgentEntry, AgentStatus, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
+from nvo3.model.status import AgentEntry, AgentStatus, ForeignFlow, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
 
 
 class ControlPlane(Protocol):
@@ -31,6 +31,15 @@ class ControlPlane(Protocol):
 
     def agent_table(self, port: UUID, timeout_s: float) -> tuple[AgentEntry, ...] | None:
         """Ask the agent for its table, and compare; None where it did not answer in time."""
+
+    def foreign_flows(self, hypervisor: UUID) -> tuple[ForeignFlow, ...] | None:
+        """Ask the switch for the flows of br-int that are not ours; None where it is not connected.
+
+        Raises Unavailable if it does not answer.
+        """
+
+    def remove_foreign_flows(self, hypervisor: UUID) -> tuple[ForeignFlow, ...] | None:
+        """Remove the flows of br-int that are not ours; return them; None where it is not connected.  Raises Unavailable likewise."""
 
     def wait_realized(self, timeout_s: float) -> tuple[str, ...]:
         """Block until all that the NB database asked for before this call is in force on every connected hypervisor.

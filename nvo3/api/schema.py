@@ -13,7 +13,7 @@ from nvo3.model.check import ADDRESSES_MAX, POOLS_MAX, REMOTE_RULE
 from nvo3.model.ids import NAME_RULE, VNI_MAX, VNI_MIN
 from nvo3.model.logical import AUTO, MTU_DEFAULT, MTU_MAX, MTU_MIN, NONE, OFFLOADS, SCLP_PAYLOADS, Network, Port, Settings, Tenant
 from nvo3.model.physical import ENCAPSULATIONS, Hypervisor
-from nvo3.model.status import AgentEntry, AgentStatus, HypervisorStatus, NetworkStatus, PortStatus
+from nvo3.model.status import AgentEntry, AgentStatus, ForeignFlow, HypervisorStatus, NetworkStatus, PortStatus
 from nvo3.ovsdb.apply import Difference
 
 TIMEOUT_DEFAULT_S = 10.0
@@ -539,6 +539,39 @@ class AgentTable(_Out):
     """What a vNIC's table has, and what it lacks."""
 
     items: list[AgentEntryItem]
+
+
+class ForeignFlowItem(_Out):
+    """A flow of br-int that is not the controller's.  match, actions: in the manner of ofctl_rest."""
+
+    table: int
+    priority: int
+    cookie: Annotated[str, _documented("16 hexadecimal digits")]
+    match: str
+    actions: str
+    packets: int
+    bytes: int
+    age_s: float
+
+    @classmethod
+    def of(cls, flow: ForeignFlow) -> "ForeignFlowItem":
+        """Make it from the model's value."""
+        return cls(
+            table=flow.table,
+            priority=flow.priority,
+            cookie=f"{flow.cookie:016x}",
+            match=flow.match,
+            actions=flow.actions,
+            packets=flow.n_packets,
+            bytes=flow.n_bytes,
+            age_s=flow.age_s,
+        )
+
+
+class ForeignFlowList(_Out):
+    """Flows, in the order in which tables are looked up."""
+
+    items: list[ForeignFlowItem]
 
 
 class HypervisorStatusItem(_Out):

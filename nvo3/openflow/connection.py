@@ -72,6 +72,7 @@ def install(fail: Callable[[str], None]) -> None:
     original = ofproto_parser.msg
 
     def msg(datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buf: bytearray) -> Any:
+        datapath.unreplied_echo_requests.clear()  # whatever it is, it is a sign of life; an echo reply may be behind much else
         session = getattr(datapath, "nvo3_session", None)
         if session is not None and session.owns(msg_type, xid):
             session.receive(bytes(buf))

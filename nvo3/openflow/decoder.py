@@ -54,7 +54,7 @@ class InstalledFlow:
 
 @dataclass(frozen=True, slots=True)
 class FlowMod:
-    """A change of flows on its way to a switch.  match, instructions: as serialized."""
+    """Which flows a FLOW_MOD concerns, and how.  match: as serialized."""
 
     command: int
     table: int
@@ -64,7 +64,6 @@ class FlowMod:
     cookie_mask: int
     out_port: int
     out_group: int
-    instructions: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +122,6 @@ def canonical_match(match: bytes) -> bytes:
         raise Malformed(str(error)) from None
 
 
-def told_match(flow: InstalledFlow) -> bytes:
-    """Return the ofp_match of a flow that is not ours as the switch told it: each field behind those that it presupposes."""
-    start = _FLOW_STATS.size
-    return flow.entry[start : start + len(flow.key.match)]
-
-
 def port_stats(body: memoryview) -> Iterator[PortStats]:
     """Yield the ports of a port statistics reply's body."""
     for offset in range(0, len(body) - 111, 112):
@@ -150,7 +143,7 @@ def flow_mod(message: bytes) -> FlowMod:
     start = _FLOW_MOD.size
     _, match_size = _MATCH.unpack_from(message, start)
     end = start + ((match_size + 7) & ~7)
-    return FlowMod(command, table, priority, message[start:end], cookie, cookie_mask, out_port, out_group, message[end:])
+    return FlowMod(command, table, priority, message[start:end], cookie, cookie_mask, out_port, out_group)
 
 
 def packet_in(message: bytes) -> tuple[int, bytes]:

@@ -173,6 +173,16 @@ def delete_flow(xid: int, table: int, priority: int, match: bytes) -> bytes:
     return flow_mod(xid, OFPFC_DELETE_STRICT, table, priority, match, COOKIE_PREFIX, COOKIE_PREFIX_MASK)
 
 
+def delete_flows(xid: int, cookie: int) -> bytes:
+    """Return the message that deletes all flows with a cookie."""
+    return flow_mod(xid, OFPFC_DELETE, OFPTT_ALL, 0, _EMPTY_MATCH, cookie, COOKIE_MASK)
+
+
+def with_cookie(message: bytes, cookie: int) -> bytes:
+    """Return a FLOW_MOD that modifies or deletes, limited to flows with a cookie."""
+    return message[:8] + cookie.to_bytes(8, "big") + COOKIE_MASK.to_bytes(8, "big") + message[24:]
+
+
 def bundle(xid: int, bundle_id: int, messages: Iterable[bytes]) -> bytes:
     """Return an atomic, ordered bundle: open, the messages, commit.  All carry `xid`, and so do the switch's replies and errors."""
     parts = [_bundle_control(xid, bundle_id, BUNDLE_OPEN_REQUEST)]

@@ -14,13 +14,13 @@ from os_ken.ofproto import ofproto_v1_3_parser
 
 from nvo3.model.errors import Conflict, Unavailable
 from nvo3.model.status import ForeignFlow
-from nvo3.openflow import decoder, encoder
+from nvo3.openflow import decoder, encoder, words
 from nvo3.openflow.decoder import FlowMod, InstalledFlow
 from nvo3.openflow.session import Statistics
 
 LOG = logging.getLogger(__name__)
 
-_TIMEOUT_S = 5.0
+_TIMEOUT_S = 30.0  # there may be very many flows
 _METER_MAX = 0xFFFF  # our meters have the numbers of ports
 _STRICT = (encoder.OFPFC_ADD, encoder.OFPFC_MODIFY_STRICT, encoder.OFPFC_DELETE_STRICT)
 _NS = 10**9
@@ -38,18 +38,26 @@ class Live(Protocol):
     def ask(self, queries: Iterable[tuple[int, bytes]], timeout_s: float) -> list[Statistics] | None: ...
 
 
-def flows_of(live: Live, timeout_s: float = _TIMEOUT_S) -> list[InstalledFlow]:
+def flows_of(live: Live) -> list[InstalledFlow]:
     """Ask a switch for its foreign flows.  Raises Unavailable where it does not answer in time."""
-    answers = live.ask([live.session.request_all_flows()], timeout_s)
+    return [flow for flow in _ask(live, live.session.request_all_flows()) if not encoder.is_our_cookie(flow.cookie)]
+
+
+def remove(live: Live) -> list[InstalledFlow]:
+    """Remove the foreign flows; return them when they are gone.  Raises Unavailable where the switch does not answer in time."""
+    flows = flows_of(live)
+    if flows:
+        xid = live.next_xid()
+        live.outbox.put(b"".join(encoder.delete_flows(xid, cookie) for cookie in {flow.cookie for flow in flows}))
+        flows_of(live)  # a switch answers in order
+    return flows
+
+
+def _ask(live: Live, query: tuple[int, bytes]) -> tuple[InstalledFlow, ...]:
+    answers = live.ask([query], _TIMEOUT_S)
     if answers is None:
-        raise Unavailable(f"switch {live.datapath.id:016x} did not answer within {timeout_s:g} s")
-    return [flow for flow in answers[0].flows if not encoder.is_our_cookie(flow.cookie)]
-
-
-def remove(live: Live, flows: Iterable[InstalledFlow]) -> None:
-    """Remove foreign flows, but no flow that has taken the place of one since."""
-    for flow in flows:
-        live.outbox.put(_strict(live.next_xid(), encoder.OFPFC_DELETE_STRICT, flow))
+        raise Unavailable(f"switch {live.datapath.id:016x} did not answer within {_TIMEOUT_S:g} s")
+    return answers[0].flows
 
 
 def send(live: Live, message: bytes) -> None:
@@ -60,10 +68,7 @@ def send(live: Live, message: bytes) -> None:
     match message[1]:
         case encoder.OFPT_FLOW_MOD:
             change = decoder.flow_mod(message)
-            answers = live.ask([live.session.request_affected(change)], _TIMEOUT_S)
-            if answers is None:
-                raise Unavailable(f"switch {live.datapath.id:016x} did not answer within {_TIMEOUT_S:g} s")
-            live.outbox.put(b"".join(confined(message, change, answers[0].flows)))
+            live.outbox.put(b"".join(confined(message, change, _ask(live, live.session.request_affected(change)))))
             return
         case encoder.OFPT_METER_MOD:
             meter = int.from_bytes(message[12:16], "big")
@@ -88,14 +93,7 @@ def confined(message: bytes, change: FlowMod, affected: Sequence[InstalledFlow])
         return [message]
     if not ours:
         return [message]
-    xid = int.from_bytes(message[4:8], "big")
-    foreign = (flow for flow in affected if not encoder.is_our_cookie(flow.cookie))
-    return [_strict(xid, change.command + 1, flow, change.instructions) for flow in foreign]
-
-
-def _strict(xid: int, command: int, flow: InstalledFlow, instructions: bytes = b"") -> bytes:
-    key = flow.key
-    return encoder.flow_mod(xid, command, key.table, key.priority, decoder.told_match(flow), flow.cookie, encoder.COOKIE_MASK, instructions)
+    return [encoder.with_cookie(message, cookie) for cookie in {flow.cookie for flow in affected} if not encoder.is_our_cookie(cookie)]
 
 
 def describe(flow: InstalledFlow) -> ForeignFlow:
@@ -103,10 +101,10 @@ def describe(flow: InstalledFlow) -> ForeignFlow:
     try:
         told = ofproto_v1_3_parser.OFPFlowStats.parser(flow.entry, 0)
         match = ",".join(f"{name}={value}" for name, value in ofctl_v1_3.match_to_str(told.match).items())
-        actions = ",".join(map(str, ofctl_v1_3.actions_to_str(told.instructions)))
+        actions = ",".join(map(str, words.actions_of(told.instructions)))
     except Exception as error:  # os-ken does not know all that Open vSwitch has
         LOG.debug("flow %s: %s", flow.entry.hex(), error, exc_info=True)
-        match, actions = f"0x{decoder.told_match(flow).hex()}", f"0x{flow.instructions.hex()}"
+        match, actions = f"0x{flow.key.match.hex()}", f"0x{flow.instructions.hex()}"
         return ForeignFlow(flow.key.table, flow.key.priority, flow.cookie, match, actions, flow.n_packets, flow.n_bytes)
     age_s = told.duration_sec + told.duration_nsec / _NS
     return ForeignFlow(flow.key.table, flow.key.priority, flow.cookie, match, actions, flow.n_packets, flow.n_bytes, age_s)

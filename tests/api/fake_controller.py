@@ -33,7 +33,7 @@ from nvo3.events import EventLog
 from nvo3.model.event import NorthboundChanged
 from nvo3.model.ids import dpid_of
 from nvo3.model.logical import Tenant
-from nvo3.model.status import AgentEntry, AgentStatus, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
+from nvo3.model.status import AgentEntry, AgentStatus, ForeignFlow, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
 from nvo3.ovsdb import server
 from nvo3.ovsdb.northbound import Northbound
 
@@ -43,6 +43,7 @@ class FakePlane:
 
     def __init__(self, northbound: Northbound) -> None:
         self._northbound = northbound
+        self._foreign: dict[UUID, tuple[ForeignFlow, ...]] = {}
         self.events = EventLog(lambda: datetime.now(UTC))
 
     def note(self, event: NorthboundChanged) -> None:
@@ -93,6 +94,16 @@ class FakePlane:
             AgentEntry("present", 32768, "in_port=HOST", "output:NET", 5, 300, 1.5),
             AgentEntry("missing", 32768, "in_port=NET", "output:HOST"),
         )
+
+    def foreign_flows(self, hypervisor: UUID) -> tuple[ForeignFlow, ...] | None:
+        if not self.hypervisor_status(hypervisor).connected:
+            return None
+        return self._foreign.get(hypervisor, (ForeignFlow(10, 5, 7, "in_port=1", "OUTPUT:2", 3, 180, 1.5),))
+
+    def remove_foreign_flows(self, hypervisor: UUID) -> tuple[ForeignFlow, ...] | None:
+        removed = self.foreign_flows(hypervisor)
+        self._foreign[hypervisor] = ()
+        return removed
 
     def wait_realized(self, timeout_s: float) -> tuple[str, ...]:
         missing = tuple(h.name for h in self._northbound.view.hypervisors.values() if h.name.startswith("deaf"))

@@ -277,6 +277,7 @@ def test_openapi(http: httpx.Client) -> None:
         "/v1/ports",
         "/v1/hypervisors",
         "/v1/hypervisors/{hypervisor}",
+        "/v1/hypervisors/{hypervisor}/foreign-flows",
         "/v1/settings",
     }
     create = document["paths"]["/v1/tenants/{tenant}/networks"]["post"]

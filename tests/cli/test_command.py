@@ -90,6 +90,8 @@ def test_hypervisor(nvo3: Nvo3) -> None:
     assert changed["remote"] == "tcp:192.0.2.2:6640"
     assert _table(nvo3("hypervisor list"))[1][:4] == ["hv1", "tcp:192.0.2.2:6640", "connected", "192.0.2.1"]
     assert ["DPID", changed["status"]["dpid"]] in _table(nvo3("hypervisor show hv1"))
+    assert _table(nvo3("hypervisor foreign hv1"))[1][:5] == ["10", "5", "0000000000000007", "in_port=1", "OUTPUT:2"]
+    assert nvo3("hypervisor foreign hv1 --remove").status == 0 and _json(nvo3("hypervisor foreign hv1 -o json")) == []
     assert nvo3("hypervisor delete hv1").status == 0
 
 
@@ -253,7 +255,7 @@ def test_api_not_reachable(offline: Nvo3) -> None:
 def test_help_of_every_command(offline: Nvo3) -> None:
     assert offline("--version").out == f"nvo3 {package.__version__}\n"
     for group, commands in {
-        "hypervisor": "list show create set delete",
+        "hypervisor": "list show create set delete foreign",
         "tenant": "list show create set delete",
         "network": "list show create set delete",
         "port": "list show create set delete counters",

@@ -14,6 +14,7 @@ from scapy.all import IP, UDP, Ether
 from nvo3.api.client import ApiUnreachable
 from tests.manager.bridge import Bridge
 from tests.manager.conftest import Manager
+from tests.manager.hypervisor import overlay_on
 from tests.pipeline.switch import Switch, wait_for
 
 pytestmark = pytest.mark.ovsdb
@@ -51,10 +52,7 @@ def test_what_was_acknowledged_is_there_after_kill_9(manager: Manager) -> None:
 def test_a_user_s_ryu_app_runs_beside_ours_and_does_not_touch_our_bridges(manager: Manager, switch: Switch) -> None:
     # The user's own bridge, and br-int as the overlay makes it, on one switch.
     user = Bridge(switch, "br-user", 1, ["u1", "u2", "u3"], manager.openflow_port)
-    switch.run("ovs-vsctl", "del-br", "br-int", "--", "set", "open_vswitch", ".", "external_ids:nvo3-vtep-ip=192.0.2.1")
-    remote = f"unix:{switch.directory}/db.sock"
-    hypervisor = manager.client.post("/v1/hypervisors", json={"name": "hv1", "remote": remote}, wait="realized", timeout=20)
-    assert hypervisor["status"]["state"] == "connected"
+    overlay_on(switch, manager)
 
     # It learns: the first frame is flooded, the answer and what follows is not.
     wait_for(lambda: "CONTROLLER" in user.flows())
@@ -154,6 +152,23 @@ def test_a_switch_that_disconnects_is_noticed_within_a_second(manager: Manager) 
     sock.close()
     wait_for(lambda: f"switch {row['status']['dpid']}: disconnected" in manager.log.read_text())
     assert time.monotonic() - started < 1
+
+
+def test_a_silent_switch_is_let_go_and_one_that_talks_of_other_things_is_not(manager: Manager) -> None:
+    silent, talking = (openflow_handshake(manager, dpid) for dpid in (1, 2))
+    silent.settimeout(0.2)
+    answers, ended = b"", False
+    while not ended:
+        talking.sendall(struct.pack("!BBHI", 4, 2, 8, 7))  # echo requests; neither answers any
+        with contextlib.suppress(TimeoutError):
+            ended = not silent.recv(4096)
+    talking.settimeout(5)
+    talking.sendall(struct.pack("!BBHI", 4, 2, 8, 0x77777777))
+    while b"\x04\x03\x00\x08\x77\x77\x77\x77" not in answers:
+        answers += (data := talking.recv(4096))
+        assert data, "the connection is closed"
+    silent.close()
+    talking.close()
 
 
 def test_a_switch_that_contradicts_itself_is_cut_off_and_nothing_else_happens(manager: Manager) -> None:

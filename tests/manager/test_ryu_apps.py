@@ -13,6 +13,7 @@ from scapy.all import ARP, IP, TCP, UDP, Ether
 from nvo3.api.body import BODY_MAX
 from tests.manager.bridge import Bridge
 from tests.manager.conftest import Manager
+from tests.manager.hypervisor import overlay_on
 from tests.pipeline.switch import Switch, wait_for
 
 pytestmark = pytest.mark.ovsdb
@@ -30,14 +31,6 @@ def http(manager: Manager) -> Iterator[httpx.Client]:
 
 def frame(a: int, b: int) -> Ether:
     return Ether(src=f"02:00:00:00:00:0{a}", dst=f"02:00:00:00:00:0{b}")
-
-
-def overlay_on(switch: Switch, manager: Manager) -> None:
-    """Make the switch a hypervisor of the overlay."""
-    switch.run("ovs-vsctl", "del-br", "br-int", "--", "set", "open_vswitch", ".", "external_ids:nvo3-vtep-ip=192.0.2.1")
-    remote = f"unix:{switch.directory}/db.sock"
-    hypervisor = manager.client.post("/v1/hypervisors", json={"name": "hv1", "remote": remote}, wait="realized", timeout=20)
-    assert hypervisor["status"]["state"] == "connected"
 
 
 @BESIDE

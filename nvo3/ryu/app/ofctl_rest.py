@@ -27,7 +27,7 @@ from os_ken.lib import hub, ofctl_v1_0, ofctl_v1_2, ofctl_v1_3, ofctl_v1_4, ofct
 from os_ken.ofproto import ofproto_v1_0, ofproto_v1_2, ofproto_v1_3, ofproto_v1_4, ofproto_v1_5
 
 from nvo3.model.errors import Conflict, Nvo3Error
-from nvo3.openflow import foreign
+from nvo3.openflow import foreign, words
 from nvo3.ryu.app.wsgi import ControllerBase, Response, WSGIApplication
 
 LOG = logging.getLogger(__name__)
@@ -249,7 +249,7 @@ def _read(function: Callable[..., Any], datapath: Any, waiters: Any, arguments: 
     # The library would hold up everybody while it puts a large table in words.
     (flows,) = function(datapath, waiters, *arguments, to_user=False).values()
     for n, flow in enumerate(flows, 1):
-        flow["actions"] = ofctl_v1_3.actions_to_str(flow.pop("instructions"))
+        flow["actions"] = words.actions_of(flow.pop("instructions"))
         flow["match"] = ofctl_v1_3.match_to_str(flow["match"])
         flow["table_id"] = ofctl_v1_3.UTIL.ofp_table_to_user(flow["table_id"])
         if n % _FLOWS_AT_ONCE == 0:
