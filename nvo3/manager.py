@@ -17,6 +17,8 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
+import oslo_config.cfg
+
 # os-ken's default hub, native threads, loses disconnected switches and leaks a thread for each.  It is chosen at the first import.
 os.environ["OSKEN_HUB_TYPE"] = "eventlet"
 warnings.filterwarnings("ignore", message="\\s*Eventlet is deprecated")  # it is, and os-ken has nothing better yet
@@ -96,17 +98,69 @@ def _register_options(conf: Any, cfg: Any) -> None:
     )
 
 
-def _parse(conf: Any, cfg: Any, argv: Sequence[str]) -> list[str]:
-    """Parse the options; those of our own apps are known before the apps are loaded."""
-    # app_manager comes first, or os-ken's imports go round in a circle; the other two register options.
+class Refused(Exception):
+    """The configuration is wrong.  lines: what is, a line each."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = tuple(lines)
+
+
+def register_all(conf: Any, cfg: Any) -> None:
+    """Register the options of os-ken, of this command and of the overlay; harmless when called again."""
+    # app_manager comes first, or os-ken's imports go round in a circle; the other three register options.
+    from os_ken import log  # noqa: F401
     from os_ken.base import app_manager  # noqa: F401
     from os_ken.controller import controller, ofp_handler  # noqa: F401
 
     from nvo3 import options
 
-    _register_options(conf, cfg)
+    if "app_lists" not in conf:
+        _register_options(conf, cfg)
     options.register(conf)
-    default = [f for f in ("/etc/nvo3/ryu.conf", "/usr/local/etc/ryu/ryu.conf") if os.path.exists(f)]
+
+
+def check_config(argv: Sequence[str]) -> list[str]:
+    """Return what is wrong with the configuration that arguments of this command name, a line each.  Loads the apps, and runs nothing."""
+    from os_ken import cfg
+    from os_ken.base.app_manager import AppManager
+
+    install_alias()
+    try:
+        AppManager.get_instance().load_apps(_parse(cfg.CONF, cfg, argv))
+        return _problems(cfg.CONF, argv)
+    except Refused as error:
+        return list(error.lines)
+    except (ModuleNotFoundError, SystemExit) as error:
+        return [str(error)]
+
+
+def example_config() -> str:
+    """Return a configuration file with all options at their defaults."""
+    from os_ken import cfg
+
+    from nvo3 import config_file
+
+    register_all(cfg.CONF, cfg)
+    return config_file.example(cfg.CONF)
+
+
+def _problems(conf: Any, argv: Sequence[str]) -> list[str]:
+    """Return what is wrong, now that all apps have registered their options."""
+    from nvo3 import config_file, options
+
+    files = config_file.files_of(argv)
+    return config_file.problems(conf, files) or [config_file.located(error, files) for error in options.check(conf)]
+
+
+def _parse(conf: Any, cfg: Any, argv: Sequence[str]) -> list[str]:
+    """Parse the options; those of our own apps are known before the apps are loaded."""
+    from nvo3 import config_file
+
+    register_all(conf, cfg)
+    default = config_file.default_files()
+    if lines := config_file.problems(conf, config_file.files_of(argv), unknown=False):
+        raise Refused(lines)
     arguments = {
         "args": list(argv),
         "project": "ryu",
@@ -115,14 +169,14 @@ def _parse(conf: Any, cfg: Any, argv: Sequence[str]) -> list[str]:
         "usage": "%(prog)s [options] [app ...]",
     }
     try:
-        conf(**arguments, default_config_files=default[:1])
-    except cfg.ConfigFilesNotFoundError as error:
-        raise SystemExit(f"ryu-manager: {error}") from None
+        conf(**arguments, default_config_files=default)
+    except oslo_config.cfg.Error as error:
+        raise Refused([" ".join(str(error).split())]) from None
     if conf.user_flags:
         from os_ken import utils
 
         utils.import_module(conf.user_flags)
-        conf(**arguments, default_config_files=default[:1])
+        conf(**arguments, default_config_files=default)
     apps = [*conf.app_lists, *conf.app]
     return [resolve_app(app) for entry in apps for app in entry.split(",")]
 
@@ -137,11 +191,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     from os_ken import log
 
     log.early_init_log(logging.DEBUG)
-    apps = _parse(cfg.CONF, cfg, sys.argv[1:] if argv is None else argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        apps = _parse(cfg.CONF, cfg, arguments)
+    except Refused as error:
+        return _refuse(error)
     _init_log(log)
     if cfg.CONF.pid_file:
         Path(cfg.CONF.pid_file).write_text(f"{os.getpid()}\n")
-    return _run(apps or ["os_ken.controller.ofp_handler"])
+    return _run(apps or ["os_ken.controller.ofp_handler"], arguments)
+
+
+def _refuse(error: Refused) -> int:
+    for line in error.lines:
+        print(f"ryu-manager: {line}", file=sys.stderr)
+    return 1
 
 
 def _init_log(log: ModuleType) -> None:
@@ -151,7 +215,7 @@ def _init_log(log: ModuleType) -> None:
         handler.setFormatter(formatter)
 
 
-def _run(apps: list[str]) -> int:
+def _run(apps: list[str], arguments: Sequence[str]) -> int:
     import eventlet
     from os_ken import cfg
     from os_ken.base.app_manager import AppManager
@@ -162,29 +226,37 @@ def _run(apps: list[str]) -> int:
 
     stop = eventlet.event.Event()
     received: list[int] = []
+    hangups: list[int] = []
     failures: list[str] = []
 
     def handle_signal(number: int, frame: FrameType | None) -> None:
-        received.append(number)
+        (hangups if number == signal.SIGHUP else received).append(number)
 
     def watch() -> None:
         # A signal handler runs inside whatever green thread is current, so it only leaves a note.
         while not received and not failures:
             eventlet.sleep(0.1)
+            if hangups:
+                hangups.clear()
+                _hang_up(arguments)
         stop.send()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, handle_signal)
     eventlet.spawn(watch)
     connection.install(failures.append)
     manager = AppManager.get_instance()
     try:
         manager.load_apps(apps)
+        if lines := _problems(cfg.CONF, arguments):
+            raise Refused(lines)
         contexts = manager.create_contexts()
         server = wsgi.bind(contexts.values(), cfg.CONF.wsapi_host, cfg.CONF.wsapi_port)
         manager.instantiate_apps(**contexts)
     except (SystemExit, KeyboardInterrupt):
         raise
+    except Refused as error:
+        return _refuse(error)
     except ModuleNotFoundError as error:
         LOG.error("ryu-manager: %s", error)
         return 1
@@ -207,6 +279,17 @@ def _run(apps: list[str]) -> int:
     logging.shutdown()
     # Green threads that still wait for a peer must not keep the process.
     os._exit(1 if failures else 0)
+
+
+def _hang_up(arguments: Sequence[str]) -> None:
+    """On SIGHUP: say what a restart would make of the configuration, which is read at the start only."""
+    from os_ken import cfg
+
+    lines = _problems(cfg.CONF, arguments)
+    for line in lines:
+        LOG.error("%s", line)
+    if not lines:
+        LOG.info("the configuration is in order; a restart takes it over, and traffic goes on meanwhile")
 
 
 if __name__ == "__main__":

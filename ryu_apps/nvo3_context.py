@@ -106,7 +106,6 @@ class Nvo3Context:
     def _open_northbound(self) -> Northbound:
         conf = cfg.CONF
         options.register(conf)
-        options.check(conf)
         remotes = conf.nvo3_db
         if not remotes:
             self._server = server.start(Path(conf.nvo3_state_dir), Path(conf.nvo3_run_dir))

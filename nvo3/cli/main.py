@@ -43,11 +43,17 @@ def _development(name: str) -> Callable[[], Any]:
     return lambda: _mounted(name, lambda app: importlib.import_module("nvo3.cli.development").register(app))
 
 
+def _config(name: str) -> Callable[[], Any]:
+    """Return what loads one of the commands that `config.register` adds."""
+    return lambda: _mounted(name, lambda app: importlib.import_module("nvo3.cli.config").register(app))
+
+
 # Commands that are imported when called: their loader, and their line in the help.
 _LATE: dict[str, tuple[Callable[[], Any], str]] = {
     "lab": (_group("lab", "nvo3.lab.command"), "A lab in network namespaces on this machine."),
     "bench": (_group("bench", "nvo3.bench.command"), "Compare the speed of encapsulations."),
     "ovs": (_development("ovs"), "Open vSwitch as this checkout needs it."),
+    "check-config": (_config("check-config"), "Check the controller's configuration file."),
     "test": (_development("test"), "Run ruff, mypy and all tests."),
 }
 

@@ -1,0 +1,34 @@
+"""`nvo3 check-config`"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("check-config")(check_config)
+
+
+def check_config(
+    file: Annotated[str, typer.Argument(metavar="[FILE]", help="The configuration file.")] = "/etc/nvo3/nvo3.conf",
+    app: Annotated[list[str] | None, typer.Option(metavar="APP", help="A Ryu app whose options may be in it.  Can be repeated.")] = None,
+    example: Annotated[bool, typer.Option("--example", help="Print a file with all options at their defaults instead.")] = False,
+) -> None:
+    """Check the controller's configuration file, as the controller does before it starts.
+
+    Each error is a line with file, line, option, value and limit.  Exit status: 0 in order, 1 not.
+    """
+    # Chooses os-ken's hub, so it comes before all of os-ken.
+    from nvo3 import manager
+
+    if example:
+        typer.echo(manager.example_config(), nl=False)
+        return
+    lines = manager.check_config(["--config-file", file, "nvo3_app.py", *(app or [])])
+    for line in lines:
+        print(line, file=sys.stderr)
+    if lines:
+        raise typer.Exit(1)
+    typer.echo(f"{file}: in order")
