@@ -24,6 +24,7 @@ os.environ["OSKEN_HUB_TYPE"] = "eventlet"
 warnings.filterwarnings("ignore", message="\\s*Eventlet is deprecated")  # it is, and os-ken has nothing better yet
 
 import nvo3  # noqa: E402
+from nvo3.notify import notify, watchdog_s  # noqa: E402
 
 _STOP_S = 1.5  # what apps have to close down, after which the process ends anyway
 LOG = logging.getLogger("nvo3.manager")
@@ -267,7 +268,10 @@ def _run(apps: list[str], arguments: Sequence[str]) -> int:
         server.start()
         host = cfg.CONF.wsapi_host
         LOG.info("HTTP at http://%s:%d", f"[{host}]" if ":" in host else host, server.port)
+    notify("READY=1")
+    _keep_watchdog()
     stop.wait()
+    notify("STOPPING=1")
     if failures:
         LOG.error("%s", failures[0])
     else:
@@ -279,6 +283,21 @@ def _run(apps: list[str], arguments: Sequence[str]) -> int:
     logging.shutdown()
     # Green threads that still wait for a peer must not keep the process.
     os._exit(1 if failures else 0)
+
+
+def _keep_watchdog() -> None:
+    """Give the service manager signs of life as long as green threads run."""
+    import eventlet
+
+    interval_s = watchdog_s()
+
+    def live(seconds: float) -> None:
+        while True:
+            notify("WATCHDOG=1")
+            eventlet.sleep(seconds)
+
+    if interval_s is not None:
+        eventlet.spawn(live, interval_s)
 
 
 def _hang_up(arguments: Sequence[str]) -> None:

@@ -53,6 +53,7 @@ _LATE: dict[str, tuple[Callable[[], Any], str]] = {
     "lab": (_group("lab", "nvo3.lab.command"), "A lab in network namespaces on this machine."),
     "bench": (_group("bench", "nvo3.bench.command"), "Compare the speed of encapsulations."),
     "ovs": (_development("ovs"), "Open vSwitch as this checkout needs it."),
+    "database": (_group("database", "nvo3.cli.database"), "The NB database's file and schema."),
     "check-config": (_config("check-config"), "Check the controller's configuration file."),
     "test": (_development("test"), "Run ruff, mypy and all tests."),
 }

@@ -145,6 +145,13 @@ def start(state_dir: Path, run_dir: Path) -> Server:
         raise
 
 
+def prepare(database: Path) -> None:
+    """Make the file of a database that somebody else will serve, or convert it to this version's schema.  Raises as `start` does."""
+    tools = _find_tools()
+    _make_directory("directory", database.absolute().parent)
+    _prepare_file(tools, database)
+
+
 def _find_tools() -> _Tools:
     """Look in $NVO3_OVS, an installation prefix, then in PATH and where Debian puts system programs."""
     prefix = os.environ.get("NVO3_OVS")
@@ -242,9 +249,16 @@ def _prepare_file(tools: _Tools, database: Path) -> None:
     want = _run(tools, "schema-version", str(SCHEMA))
     if _version(have) > _version(want):
         raise ConfigError("database", f"{database} has schema {have}, newer than this version's {want}", have, want)
+    if have != want and _is_clustered(tools, database):
+        online = f"while it is served: ovsdb-client convert REMOTE {SCHEMA}"
+        raise ConfigError("database", f"{database} has schema {have} and is of a cluster; convert it to {want} {online}", have, want)
     if have != want:
         LOG.warning("converting %s from schema %s to %s", database, have, want)
         _run(tools, "convert", str(database), str(SCHEMA))
+
+
+def _is_clustered(tools: _Tools, database: Path) -> bool:
+    return subprocess.run([tools.tool, "db-is-clustered", str(database)], stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def _version(text: str) -> tuple[int, ...]:

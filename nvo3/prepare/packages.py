@@ -51,6 +51,8 @@ _TEST = {
     "python3-scapy": "OVS's tests: packets",
     "python3-sortedcontainers": "OVS's tests: its Python IDL",
     "qemu-system-x86": "a real guest",
+    "mandoc": "man pages",
+    "systemd": "units: systemd-analyze",
 }
 BUILD_PACKAGES = tuple(_BUILD)
 PACKAGES = (*_BUILD, *_RUN)
