@@ -84,6 +84,9 @@ def resolve_app(name: str) -> str:
     if (ours / f"{name}.py").exists() and not path.exists():
         return f"ryu_apps.{name}"
     if path.suffix == ".py" and not path.exists():
+        module = ".".join(path.with_suffix("").parts)  # `ryu/app/ofctl_rest.py`, as Ryu's users write
+        if module.startswith("ryu.app.") and _actual(module).startswith("nvo3."):
+            return _actual(module)
         raise SystemExit(f"ryu-manager: {name}: no such file, nor an app of nvo3")
     return _actual(name)
 

@@ -58,11 +58,12 @@ def test_what_is_foreign_survives_a_restart_and_what_is_ours_is_put_right(br_int
     assert len(foreign) == 2 and foreign[1].startswith("10 7  in_port=3,dl_type=2048") and foreign[1].endswith(" -> OUTPUT:4")
     assert {str(f["cookie"]) for f in br_int.http.get(f"/stats/flow/{br_int.dpid}").json()[str(br_int.dpid)]} >= {"0", "5"}
 
-    # One of ours with a wrong action, one that is gone, and one that is no longer wanted.
+    # One of ours with a wrong action, one that is gone, one whose place is taken, and one that is no longer wanted.
     assert manager.end(signal.SIGKILL) == -signal.SIGKILL
-    wrong, gone, *_ = (line.split(" actions=")[0].split(", ", 1)[1] for line in ours if "priority" in line)
+    wrong, gone, taken, *_ = (line.split(" actions=")[0].split(", ", 1)[1] for line in ours if "priority" in line)
     br_int.ofctl("mod-flows", "--strict", f"{wrong},actions=output:9")
     br_int.ofctl("del-flows", "--strict", gone)
+    br_int.ofctl("add-flow", f"{taken},actions=output:9")
     br_int.ofctl("add-flow", "cookie=0x4e564f3300000001,table=50,priority=3,in_port=8,actions=output:9")
     assert br_int.flows(OURS) != ours
     manager.start()

@@ -15,7 +15,7 @@ from tests.pipeline.switch import Switch, wait_for
 pytestmark = pytest.mark.ovsdb
 
 ALONE = pytest.mark.parametrize("manager", [["ryu.app.ofctl_rest"]], indirect=True, ids=["alone"])
-TWICE = pytest.mark.parametrize("manager", [["nvo3_app.py", "ryu.app.ofctl_rest"]], indirect=True, ids=["named beside nvo3_app"])
+TWICE = pytest.mark.parametrize("manager", [["nvo3_app.py", "ryu/app/ofctl_rest.py"]], indirect=True, ids=["named beside nvo3_app"])
 
 FRAME = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src="192.0.2.1", dst="192.0.2.2") / UDP()
 
@@ -242,6 +242,14 @@ def test_errors_have_ryu_s_statuses_and_a_line(manager: Manager, http: httpx.Cli
     wait_for(lambda: "refused POST /stats/flowentry/add: OFPBMC_BAD_PREREQ(9)" in manager.log.read_text())
     assert "Traceback" not in manager.log.read_text()
     assert http.get("/switches").json() == [17]
+
+
+@ALONE
+def test_a_page_of_another_site_changes_nothing(http: httpx.Client, bridge: Bridge) -> None:
+    body = json.dumps({"dpid": 17, "match": {}, "actions": []})
+    answers = [http.post("/flowentry/add", content=body, headers={"Origin": origin}) for origin in ("http://example.net", "null")]
+    assert [answer.status_code for answer in answers] == [403, 403] and ask(http, "/flow/17") == []
+    assert http.post("/flowentry/add", content=body, headers={"Origin": str(http.base_url.copy_with(path=""))}).status_code == 200
 
 
 @TWICE

@@ -6,8 +6,9 @@ Statuses are Ryu's: 400 for what cannot be understood, 404 for a switch, command
 version of OpenFlow lacks; 200 for a change says that it was sent, and the log has it if the switch refuses.  A question that a switch
 refuses, as for a port that it lacks, has an empty answer.
 
-Deviates: sees bridges of the overlay too, and confines changes there to flows that are not the overlay's (`openflow.foreign`; 409 for what
-cannot be); a switch that does not answer gives 504 and not a part of an answer; a datapath id may also be 16 hexadecimal digits.
+Deviates: changes of a bridge of the overlay are confined to flows that are not the overlay's (`openflow.foreign`; 409 for what cannot
+be); a switch that does not answer gives 504 and not a part of an answer; what a browser sends for a page of another site changes nothing
+(403); a datapath id may also be 16 hexadecimal digits.
 """
 
 import ast
@@ -133,6 +134,8 @@ def _answering(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def answer(self: Any, req: Any, **parts: Any) -> Response:
         try:
+            if req.method != "GET" and self._is_elsewhere:
+                raise _Refused(403, f"not for a page of {req.headers['Origin']}")
             result = method(self, req, **parts)
         except _Refused as error:
             status, line = error.args
@@ -146,6 +149,12 @@ def _answering(method: Callable[..., Any]) -> Callable[..., Any]:
 
 class OfctlRestController(ControllerBase):
     """data: the app."""
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Tell whether a browser sends this for a page of another site, which any site may have it do without asking."""
+        origin = self.req.headers.get("Origin")
+        return origin is not None and origin.partition("://")[2] != self.req.host
 
     @_answering
     def get_switches(self, req: Any) -> list[int]:
