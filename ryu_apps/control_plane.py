@@ -1,25 +1,34 @@
 """`nvo3.api.plane.ControlPlane` on the running core: status, waiting, counters."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
 from typing import Any
 from uuid import UUID
 
 import eventlet
 
+from nvo3 import tunnels
 from nvo3.controller import Controller
 from nvo3.events import EventLog
 from nvo3.model.ids import Dpid, dpid_of
-from nvo3.model.status import AgentEntry, AgentStatus, ForeignFlow, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
-from nvo3.openflow import encoder, foreign
+from nvo3.model.status import (
+    AgentEntry,
+    AgentStatus,
+    FlowEntry,
+    HypervisorStatus,
+    NetworkStatus,
+    PortCounters,
+    PortStatus,
+    TunnelStatus,
+)
+from nvo3.openflow import comparison, encoder, foreign
 from nvo3.openflow.connection import LiveSession
-from nvo3.openflow.decoder import InstalledFlow
 from nvo3.pipeline import compose
 from nvo3.pipeline.flow import Table
+from nvo3.tunnels import TunnelTraffic
 from ryu_apps.agents import Agents
 
 _SPOOFED = (Table.PORT_SECURITY, Table.UNDERLAY)
-_FLOWS_AT_ONCE = 50
 _NO_HYPERVISOR = HypervisorStatus("connecting", False, 0, None, (), 0)
 
 
@@ -132,8 +141,9 @@ class Plane:
         switch = self._switches.get(dpid_of(binding.hypervisor)) if binding is not None else None
         if binding is None or switch is None:
             return None
-        session = switch.session
-        answers = switch.ask([session.request_port(binding.vport.ofport), session.request_flows(encoder.cookie_of_owner(port))], timeout_s)
+        session, cookie = switch.session, encoder.cookie_of_owner(port)
+        requests = [session.request_port(binding.vport.ofport), session.request_flows(cookie)]
+        answers = switch.ask(requests, timeout_s)
         if answers is None or not answers[0].ports:
             return None
         counted, flows = answers[0].ports[0], answers[1].flows
@@ -148,26 +158,47 @@ class Plane:
             spoofed,
         )
 
-    # Flows that are not ours.
+    # Flows and tunnels.
 
-    def foreign_flows(self, hypervisor: UUID) -> tuple[ForeignFlow, ...] | None:
+    def flows(self, hypervisor: UUID, owner: UUID | None, timeout_s: float) -> tuple[FlowEntry, ...] | None:
+        """See `ControlPlane`."""
+        bridge, switch = self._core.bridges.get(hypervisor), self._switches.get(dpid_of(hypervisor))
+        if bridge is None or switch is None:
+            return None
+        session = switch.session
+        request = session.request_all_flows() if owner is None else session.request_flows(encoder.cookie_of_owner(owner))
+        answers = switch.ask([request], timeout_s)
+        if answers is None:
+            return None
+        desired = [flow for flow in bridge.table if owner is None or flow.owner == owner]
+        return comparison.compare(desired, answers[0].flows, eventlet.sleep)
+
+    def tunnels(self, timeout_s: float) -> tuple[TunnelStatus, ...]:
+        """See `ControlPlane`."""
+        inventory = self._core.inventory
+        hypervisors = {h: switch for h in inventory.hosts if (switch := self._switches.get(dpid_of(h))) is not None}
+        asked = {
+            h: eventlet.spawn(switch.ask, [switch.session.request_table(table) for table in tunnels.TABLES], timeout_s)
+            for h, switch in hypervisors.items()
+        }
+        found: dict[UUID, TunnelTraffic] = {}
+        for hypervisor, thread in asked.items():
+            answers = thread.wait()
+            bridge, host = self._core.bridges.get(hypervisor), inventory.hosts.get(hypervisor)
+            if bridge is None or host is None or answers is None:
+                continue
+            installed = [flow for answer in answers for flow in answer.flows]
+            names = {ofport: name for name, ofport in host.tunnels.items()}
+            found[hypervisor] = tunnels.traffic(list(bridge.table), installed, names)
+            eventlet.sleep(0)
+        return tunnels.between(inventory, found)
+
+    def remove_foreign_flows(self, hypervisor: UUID) -> bool:
         """See `ControlPlane`."""
         switch = self._switches.get(dpid_of(hypervisor))
-        return None if switch is None else _described(foreign.flows_of(switch))
-
-    def remove_foreign_flows(self, hypervisor: UUID) -> tuple[ForeignFlow, ...] | None:
-        """See `ControlPlane`."""
-        switch = self._switches.get(dpid_of(hypervisor))
-        return None if switch is None else _described(foreign.remove(switch))
-
-
-def _described(flows: Iterable[InstalledFlow]) -> tuple[ForeignFlow, ...]:
-    described = []
-    for flow in flows:
-        described.append(foreign.describe(flow))
-        if len(described) % _FLOWS_AT_ONCE == 0:
-            eventlet.sleep(0)  # words take time, and there may be thousands
-    return tuple(described)
+        if switch is not None:
+            foreign.remove(switch)
+        return switch is not None
 
 
 def _state(database: bool, ready: bool, detail: str) -> Any:

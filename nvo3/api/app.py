@@ -10,7 +10,7 @@ from werkzeug.exceptions import NotFound as HttpNotFound
 from werkzeug.routing import RequestRedirect
 
 import nvo3
-from nvo3.api import agent, docs, document, event, foreign, hypervisor, network, port, problem, settings, tenant
+from nvo3.api import agent, docs, document, event, flow, hypervisor, network, port, problem, settings, tenant
 from nvo3.api.backend import Backend
 from nvo3.api.body import JsonRequest
 from nvo3.api.plane import ControlPlane
@@ -52,7 +52,7 @@ def create_app(northbound: Northbound, plane: ControlPlane) -> _App:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     problem.register(app)
     backend = Backend(northbound, plane)
-    for resource in (tenant, network, port, agent, hypervisor, foreign, settings, document, event):
+    for resource in (tenant, network, port, agent, hypervisor, flow, settings, document, event):
         app.register_api(resource.blueprint(backend))
     app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi")
     docs.register(app)

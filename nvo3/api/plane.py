@@ -4,7 +4,7 @@ from typing import Protocol
 from uuid import UUID
 
 from nvo3.events import EventLog
-from nvo3.model.status import AgentEntry, AgentStatus, ForeignFlow, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
+from nvo3.model.status import AgentEntry, AgentStatus, FlowEntry, HypervisorStatus, NetworkStatus, PortCounters, PortStatus, TunnelStatus
 
 
 class ControlPlane(Protocol):
@@ -26,20 +26,20 @@ class ControlPlane(Protocol):
     def port_counters(self, port: UUID, timeout_s: float) -> PortCounters | None:
         """Ask the switch; None where the port is unbound or the switch did not answer in time."""
 
+    def flows(self, hypervisor: UUID, owner: UUID | None, timeout_s: float) -> tuple[FlowEntry, ...] | None:
+        """Ask a hypervisor's switch for its flows, or those of one object, and compare; None where it did not answer in time."""
+
+    def tunnels(self, timeout_s: float) -> tuple[TunnelStatus, ...]:
+        """Ask all switches what went through their tunnels."""
+
     def agent_status(self, port: UUID) -> AgentStatus | None:
         """Return how the agent of a port's vNIC is; None where the port has none, or is not bound."""
 
     def agent_table(self, port: UUID, timeout_s: float) -> tuple[AgentEntry, ...] | None:
         """Ask the agent for its table, and compare; None where it did not answer in time."""
 
-    def foreign_flows(self, hypervisor: UUID) -> tuple[ForeignFlow, ...] | None:
-        """Ask the switch for the flows of br-int that are not ours; None where it is not connected.
-
-        Raises Unavailable if it does not answer.
-        """
-
-    def remove_foreign_flows(self, hypervisor: UUID) -> tuple[ForeignFlow, ...] | None:
-        """Remove the flows of br-int that are not ours; return them; None where it is not connected.  Raises Unavailable likewise."""
+    def remove_foreign_flows(self, hypervisor: UUID) -> bool:
+        """Remove the flows of br-int that are not ours; False where it is not connected.  Raises Unavailable if it does not answer."""
 
     def wait_realized(self, timeout_s: float) -> tuple[str, ...]:
         """Block until all that the NB database asked for before this call is in force on every connected hypervisor.

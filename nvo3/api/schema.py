@@ -13,7 +13,7 @@ from nvo3.model.check import ADDRESSES_MAX, POOLS_MAX, REMOTE_RULE
 from nvo3.model.ids import NAME_RULE, VNI_MAX, VNI_MIN
 from nvo3.model.logical import AUTO, MTU_DEFAULT, MTU_MAX, MTU_MIN, NONE, OFFLOADS, SCLP_PAYLOADS, Network, Port, Settings, Tenant
 from nvo3.model.physical import ENCAPSULATIONS, Hypervisor
-from nvo3.model.status import AgentEntry, AgentStatus, ForeignFlow, HypervisorStatus, NetworkStatus, PortStatus
+from nvo3.model.status import AgentEntry, AgentStatus, FlowEntry, HypervisorStatus, NetworkStatus, PortStatus, TunnelStatus
 from nvo3.ovsdb.apply import Difference
 
 TIMEOUT_DEFAULT_S = 10.0
@@ -299,6 +299,39 @@ class ChangeQuery(NoQuery):
     timeout: Timeout = TIMEOUT_DEFAULT_S
 
 
+class FlowListQuery(ListQuery):
+    """Which flows."""
+
+    state: Annotated[Literal["present", "missing", "wrong", "stale", "foreign"] | None, Field(description="Only in this state")] = None
+    table: Annotated[int | None, Field(ge=0, le=254, description="Only of this table")] = None
+
+    def matches(self, item: "FlowItem") -> bool:
+        """Tell whether a flow is asked for."""
+        return self.state in (None, item.state) and self.table in (None, item.table)
+
+
+class FlowRemovalQuery(NoQuery):
+    """Which flows are removed."""
+
+    state: Annotated[Literal["foreign"], Field(description="Those that are somebody else's; nothing else removes them")]
+
+
+class TunnelListQuery(ListQuery):
+    """Which tunnels."""
+
+    hypervisor: Annotated[str | None, Field(description="Only from or to it")] = None
+    encapsulation: Annotated[str | None, Field(description="Only by this one")] = None
+    network: Annotated[str | None, Field(description="Only those that this TENANT/NETWORK uses")] = None
+
+    def matches(self, item: "TunnelItem") -> bool:
+        """Tell whether a tunnel is asked for."""
+        return (
+            self.encapsulation in (None, item.encapsulation)
+            and (self.hypervisor is None or self.hypervisor in (item.from_, item.to))
+            and (self.network is None or self.network in item.networks)
+        )
+
+
 class EventStreamQuery(NoQuery):
     """Which events."""
 
@@ -541,39 +574,6 @@ class AgentTable(_Out):
     items: list[AgentEntryItem]
 
 
-class ForeignFlowItem(_Out):
-    """A flow of br-int that is not the controller's.  match, actions: in the manner of ofctl_rest."""
-
-    table: int
-    priority: int
-    cookie: Annotated[str, _documented("16 hexadecimal digits")]
-    match: str
-    actions: str
-    packets: int
-    bytes: int
-    age_s: float
-
-    @classmethod
-    def of(cls, flow: ForeignFlow) -> "ForeignFlowItem":
-        """Make it from the model's value."""
-        return cls(
-            table=flow.table,
-            priority=flow.priority,
-            cookie=f"{flow.cookie:016x}",
-            match=flow.match,
-            actions=flow.actions,
-            packets=flow.n_packets,
-            bytes=flow.n_bytes,
-            age_s=flow.age_s,
-        )
-
-
-class ForeignFlowList(_Out):
-    """Flows, in the order in which tables are looked up."""
-
-    items: list[ForeignFlowItem]
-
-
 class HypervisorStatusItem(_Out):
     """How far a hypervisor is."""
 
@@ -686,6 +686,90 @@ class Applied(_Out):
 
     dry_run: bool
     changes: list[DifferenceItem]
+
+
+class FlowItem(_Out):
+    """A flow of a hypervisor's br-int.  match, actions: in the manner of ovs-ofctl."""
+
+    id: Annotated[str, _documented("Unique on the bridge; table, then priority, sort by it")]
+    hypervisor: str
+    state: Annotated[
+        Literal["present", "missing", "wrong", "stale", "foreign"],
+        _documented("missing: not there; wrong: there with these actions, which are not ours; stale: ours, not wanted; foreign: not ours"),
+    ]
+    table: int
+    priority: int
+    cookie: Annotated[str, _documented("16 hexadecimal digits")]
+    match: str
+    actions: str
+    packets: int
+    bytes: int
+
+    @classmethod
+    def of(cls, entry: FlowEntry, hypervisor: str) -> "FlowItem":
+        """Make it from the model's value."""
+        return cls(
+            id=entry.key,
+            hypervisor=hypervisor,
+            state=entry.state,
+            table=entry.table,
+            priority=entry.priority,
+            cookie=f"{entry.cookie:016x}",
+            match=entry.match,
+            actions=entry.actions,
+            packets=entry.n_packets,
+            bytes=entry.n_bytes,
+        )
+
+
+class FlowList(_Out):
+    """Flows, in the order of tables and priorities."""
+
+    items: list[FlowItem]
+
+
+class TunnelItem(_Out):
+    """One direction between two tunnel endpoints, by one encapsulation.
+
+    Frames as guests have them, counted by the switches since the flows that count were added; null where one did not answer.
+    """
+
+    from_: Annotated[str, Field(alias="from", description="A hypervisor")]
+    to: Annotated[str, _documented("A hypervisor, or a port whose vNIC decapsulates")]
+    encapsulation: str
+    networks: list[str]
+    sent_packets: int | None
+    sent_bytes: int | None
+    received_packets: int | None
+    received_bytes: int | None
+
+    @property
+    def name(self) -> str:
+        """What sorts a list."""
+        return f"{self.from_} {self.to} {self.encapsulation}"
+
+    @classmethod
+    def of(cls, tunnel: TunnelStatus) -> "TunnelItem":
+        """Make it from the model's value."""
+        sent, received = tunnel.sent or (None, None), tunnel.received or (None, None)
+        return cls.model_validate(
+            {
+                "from": tunnel.here,
+                "to": tunnel.there,
+                "encapsulation": tunnel.encapsulation,
+                "networks": list(tunnel.networks),
+                "sent_packets": sent[0],
+                "sent_bytes": sent[1],
+                "received_packets": received[0],
+                "received_bytes": received[1],
+            }
+        )
+
+
+class TunnelList(_Out):
+    """Tunnels, sorted by their ends."""
+
+    items: list[TunnelItem]
 
 
 class EventItem(_Out):

@@ -102,20 +102,3 @@ def delete(hypervisor: Name, wait: Wait = False, timeout: Timeout = common.TIMEO
     """Delete a hypervisor; ports that are bound there become unbound."""
     with common.connected(api) as client:
         client.delete(_path(hypervisor), **common.query(wait, timeout))
-
-
-@app.command()
-def foreign(
-    hypervisor: Name,
-    remove: Annotated[bool, typer.Option("--remove", help="Remove them.")] = False,
-    api: Api = common.API_DEFAULT,
-    output: OutputAs = Output.TABLE,
-) -> None:
-    """List flows that somebody else put on a hypervisor's br-int; the controller leaves them alone."""
-    with common.connected(api) as client:
-        if remove:
-            client.delete(f"{_path(hypervisor)}/foreign-flows")
-            return
-        items = client.get(f"{_path(hypervisor)}/foreign-flows")["items"]
-    rows = [{name.upper().replace("_", " "): value for name, value in item.items()} for item in items]
-    common.show_list(items, rows, output)

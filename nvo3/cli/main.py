@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import nvo3
-from nvo3.cli import agent, document, event, hypervisor, network, port, settings, tenant
+from nvo3.cli import agent, document, event, flow, hypervisor, network, port, settings, tenant
 from nvo3.model.errors import Nvo3Error
 
 EXIT_FAILED = 1
@@ -91,6 +91,8 @@ app.add_typer(tenant.app, name="tenant")
 app.add_typer(network.app, name="network")
 app.add_typer(port.app, name="port")
 app.add_typer(agent.app, name="agent")
+app.add_typer(flow.tunnels, name="tunnel")
+app.add_typer(flow.flows, name="flow")
 app.add_typer(settings.app, name="settings")
 document.register(app)
 app.command()(event.events)

@@ -91,18 +91,42 @@ class AgentEntry:
     age_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignFlow:
-    """A flow of a bridge of ours that somebody else put there.  match and actions: as text.  age_s: how long it has been there."""
+FlowState = Literal["present", "missing", "wrong", "stale", "foreign"]
 
+
+@dataclass(frozen=True, slots=True)
+class FlowEntry:
+    """A flow of a hypervisor's bridge, desired or there or both.
+
+    missing: desired, but not there; wrong: there, but with other actions, which are those shown; stale: ours, but not desired any more;
+    foreign: somebody else's.  key: sorts by table and priority, unique on the bridge.  match, actions: as text.
+    """
+
+    key: str
+    state: FlowState
     table: int
     priority: int
     cookie: int
     match: str
     actions: str
-    n_packets: int
-    n_bytes: int
-    age_s: float = 0.0
+    n_packets: int = 0
+    n_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelStatus:
+    """One direction between two tunnel endpoints, hypervisors or vNICs (TENANT/NETWORK/PORT), by one encapsulation.
+
+    networks: that use it now.  sent: packets and bytes, counted where they were encapsulated; received: of these networks, counted where
+    they were decapsulated and admitted.  None where nobody could be asked.
+    """
+
+    here: str
+    there: str
+    encapsulation: str
+    networks: tuple[str, ...]
+    sent: tuple[int, int] | None
+    received: tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,25 +5,17 @@ one that stands in the place of ours: same table, priority and match.  Changes t
 which keeps them from the overlay's flows, its meters and its role.
 """
 
-import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from os_ken.lib import ofctl_v1_3
-from os_ken.ofproto import ofproto_v1_3_parser
-
 from nvo3.model.errors import Conflict, Unavailable
-from nvo3.model.status import ForeignFlow
-from nvo3.openflow import decoder, encoder, words
+from nvo3.openflow import decoder, encoder
 from nvo3.openflow.decoder import FlowMod, InstalledFlow
 from nvo3.openflow.session import Statistics
-
-LOG = logging.getLogger(__name__)
 
 _TIMEOUT_S = 30.0  # there may be very many flows
 _METER_MAX = 0xFFFF  # our meters have the numbers of ports
 _STRICT = (encoder.OFPFC_ADD, encoder.OFPFC_MODIFY_STRICT, encoder.OFPFC_DELETE_STRICT)
-_NS = 10**9
 
 
 class Live(Protocol):
@@ -94,17 +86,3 @@ def confined(message: bytes, change: FlowMod, affected: Sequence[InstalledFlow])
     if not ours:
         return [message]
     return [encoder.with_cookie(message, cookie) for cookie in {flow.cookie for flow in affected} if not encoder.is_our_cookie(cookie)]
-
-
-def describe(flow: InstalledFlow) -> ForeignFlow:
-    """Return a foreign flow in words: those of `ofctl_rest`."""
-    try:
-        told = ofproto_v1_3_parser.OFPFlowStats.parser(flow.entry, 0)
-        match = ",".join(f"{name}={value}" for name, value in ofctl_v1_3.match_to_str(told.match).items())
-        actions = ",".join(map(str, words.actions_of(told.instructions)))
-    except Exception as error:  # os-ken does not know all that Open vSwitch has
-        LOG.debug("flow %s: %s", flow.entry.hex(), error, exc_info=True)
-        match, actions = f"0x{flow.key.match.hex()}", f"0x{flow.instructions.hex()}"
-        return ForeignFlow(flow.key.table, flow.key.priority, flow.cookie, match, actions, flow.n_packets, flow.n_bytes)
-    age_s = told.duration_sec + told.duration_nsec / _NS
-    return ForeignFlow(flow.key.table, flow.key.priority, flow.cookie, match, actions, flow.n_packets, flow.n_bytes, age_s)

@@ -33,7 +33,7 @@ from nvo3.events import EventLog
 from nvo3.model.event import NorthboundChanged
 from nvo3.model.ids import dpid_of
 from nvo3.model.logical import Tenant
-from nvo3.model.status import AgentEntry, AgentStatus, ForeignFlow, HypervisorStatus, NetworkStatus, PortCounters, PortStatus
+from nvo3.model.status import AgentEntry, AgentStatus, FlowEntry, HypervisorStatus, NetworkStatus, PortCounters, PortStatus, TunnelStatus
 from nvo3.ovsdb import server
 from nvo3.ovsdb.northbound import Northbound
 
@@ -43,7 +43,7 @@ class FakePlane:
 
     def __init__(self, northbound: Northbound) -> None:
         self._northbound = northbound
-        self._foreign: dict[UUID, tuple[ForeignFlow, ...]] = {}
+        self._cleaned: set[UUID] = set()  # hypervisors without foreign flows
         self.events = EventLog(lambda: datetime.now(UTC))
 
     def note(self, event: NorthboundChanged) -> None:
@@ -77,6 +77,24 @@ class FakePlane:
         up = self._northbound.view.ports[port].name.startswith("up")
         return PortCounters(1, 2, 3, 4, 5, 6, 7) if up else None
 
+    def flows(self, hypervisor: UUID, owner: UUID | None, timeout_s: float) -> tuple[FlowEntry, ...] | None:
+        name = self._northbound.view.hypervisors[hypervisor].name
+        if name.startswith(("deaf", "mute")):
+            return None
+        flows = (
+            FlowEntry("000.65435.0", "present", 0, 100, 0x4E564F3300000000, "in_port=1", "goto_table:10", 5, 300),
+            FlowEntry("050.65435.0", "missing", 50, 100, 0x4E564F3300000001, "metadata=0x1389", "output:2"),
+            FlowEntry("050.65435.1", "foreign", 50, 100, 7, "dl_type=0x800", "drop", 1, 60),
+        )
+        return flows if owner is None and hypervisor not in self._cleaned else flows[:2]
+
+    def tunnels(self, timeout_s: float) -> tuple[TunnelStatus, ...]:
+        return (
+            TunnelStatus("hv1", "hv2", "stt", ("red/web",), (7, 700), (6, 600)),
+            TunnelStatus("hv2", "hv1", "stt", ("red/web",), None, (1, 100)),
+            TunnelStatus("hv2", "red/web/up1", "vxlan", ("red/web",), (3, 300), None),
+        )
+
     def agent_status(self, port: UUID) -> AgentStatus | None:
         name = self._northbound.view.ports[port].name
         if name.startswith("un"):
@@ -95,15 +113,11 @@ class FakePlane:
             AgentEntry("missing", 32768, "in_port=NET", "output:HOST"),
         )
 
-    def foreign_flows(self, hypervisor: UUID) -> tuple[ForeignFlow, ...] | None:
-        if not self.hypervisor_status(hypervisor).connected:
-            return None
-        return self._foreign.get(hypervisor, (ForeignFlow(10, 5, 7, "in_port=1", "OUTPUT:2", 3, 180, 1.5),))
-
-    def remove_foreign_flows(self, hypervisor: UUID) -> tuple[ForeignFlow, ...] | None:
-        removed = self.foreign_flows(hypervisor)
-        self._foreign[hypervisor] = ()
-        return removed
+    def remove_foreign_flows(self, hypervisor: UUID) -> bool:
+        connected = self.hypervisor_status(hypervisor).connected
+        if connected:
+            self._cleaned.add(hypervisor)
+        return connected
 
     def wait_realized(self, timeout_s: float) -> tuple[str, ...]:
         missing = tuple(h.name for h in self._northbound.view.hypervisors.values() if h.name.startswith("deaf"))

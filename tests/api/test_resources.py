@@ -277,7 +277,9 @@ def test_openapi(http: httpx.Client) -> None:
         "/v1/ports",
         "/v1/hypervisors",
         "/v1/hypervisors/{hypervisor}",
-        "/v1/hypervisors/{hypervisor}/foreign-flows",
+        "/v1/hypervisors/{hypervisor}/flows",
+        "/v1/tenants/{tenant}/networks/{network}/ports/{port}/flows",
+        "/v1/tunnels",
         "/v1/settings",
     }
     create = document["paths"]["/v1/tenants/{tenant}/networks"]["post"]
@@ -339,3 +341,44 @@ def test_lists_come_in_pages_and_filtered(http: httpx.Client, web: str) -> None:
         assert client.items("/v1/networks", hypervisor="hv9") == []
     for query in ("limit=0", "limit=1001", "limit=x", "colour=red", "state=best"):
         assert http.get(f"{web}/ports?{query}").status_code == 400
+
+
+def test_flows_of_a_hypervisor_and_of_a_port(http: httpx.Client, web: str) -> None:
+    for name in ("hv1", "hv2", "mute1", "deaf1"):
+        http.put(f"/v1/hypervisors/{name}", json={"remote": f"unix:/{name}"}).raise_for_status()
+    items = _reply(http.get("/v1/hypervisors/hv1/flows"), 200)["items"]
+    assert [(item["hypervisor"], item["state"], item["table"]) for item in items] == [
+        *(("hv1", "present", 0), ("hv1", "missing", 50), ("hv1", "foreign", 50))
+    ]
+    assert (items[0]["match"], items[0]["actions"], items[0]["packets"], items[0]["bytes"]) == ("in_port=1", "goto_table:10", 5, 300)
+    with Client(str(http.base_url)) as client:
+        assert client.items("/v1/hypervisors/hv1/flows", limit=1) == items
+        assert client.items("/v1/hypervisors/hv1/flows", state="foreign") == items[2:]
+        assert client.items("/v1/hypervisors/hv1/flows", table=0) == items[:1]
+        about = client.items(f"{web}/ports/a1/flows", limit=1)
+        assert [(item["hypervisor"], item["state"]) for item in about] == [(h, s) for h in ("hv1", "hv2") for s in ("present", "missing")]
+    assert http.delete("/v1/hypervisors/hv1/flows").status_code == 400
+    assert http.delete("/v1/hypervisors/hv1/flows?state=foreign").status_code == 204
+    assert _reply(http.get("/v1/hypervisors/hv1/flows?state=foreign"), 200)["items"] == []
+    assert http.delete("/v1/hypervisors/deaf1/flows?state=foreign").status_code == 409
+    assert "is not connected" in _reply(http.get("/v1/hypervisors/deaf1/flows"), 409)["detail"]
+    assert "did not answer" in _reply(http.get("/v1/hypervisors/mute1/flows"), 504)["detail"]
+
+
+def test_tunnels(http: httpx.Client) -> None:
+    items = _reply(http.get("/v1/tunnels"), 200)["items"]
+    assert items[0] == {
+        "from": "hv1",
+        "to": "hv2",
+        "encapsulation": "stt",
+        "networks": ["red/web"],
+        "sent_packets": 7,
+        "sent_bytes": 700,
+        "received_packets": 6,
+        "received_bytes": 600,
+    }
+    assert (items[1]["sent_packets"], items[1]["received_bytes"]) == (None, 100)
+    with Client(str(http.base_url)) as client:
+        assert client.items("/v1/tunnels", limit=1) == items
+        assert client.items("/v1/tunnels", hypervisor="hv1") == items[:2]
+        assert client.items("/v1/tunnels", encapsulation="vxlan", network="red/web") == items[2:]

@@ -90,8 +90,6 @@ def test_hypervisor(nvo3: Nvo3) -> None:
     assert changed["remote"] == "tcp:192.0.2.2:6640"
     assert _table(nvo3("hypervisor list"))[1][:4] == ["hv1", "tcp:192.0.2.2:6640", "connected", "192.0.2.1"]
     assert ["DPID", changed["status"]["dpid"]] in _table(nvo3("hypervisor show hv1"))
-    assert _table(nvo3("hypervisor foreign hv1"))[1][:5] == ["10", "5", "0000000000000007", "in_port=1", "OUTPUT:2"]
-    assert nvo3("hypervisor foreign hv1 --remove").status == 0 and _json(nvo3("hypervisor foreign hv1 -o json")) == []
     assert nvo3("hypervisor delete hv1").status == 0
 
 
@@ -127,6 +125,18 @@ def test_events(nvo3: Nvo3, controller: Any) -> None:
         finally:
             following.kill()
     assert nvo3("events").status == 0
+
+
+def test_tunnels_and_flows(web: Nvo3) -> None:
+    web("hypervisor create hv1 --remote unix:/hv1")
+    web("hypervisor create hv2 --remote unix:/hv2")
+    assert _table(web("tunnel list"))[1] == ["hv1", "hv2", "stt", "7", "700", "6", "600", "red/web"]
+    assert _table(web("tunnel list --encapsulation vxlan"))[1][:3] == ["hv2", "red/web/up1", "vxlan"]
+    assert _table(web("flow list hv1 --state foreign"))[1:] == [["hv1", "foreign", "50", "100", "1", "60", "dl_type=0x800", "drop"]]
+    assert web("flow remove hv1").status == 2
+    assert web("flow remove hv1 --foreign").status == 0 and _json(web("flow list hv1 --state foreign -o json")) == []
+    assert [row[0] for row in _table(web("flow list red/web/a1 --table 0"))[1:]] == ["hv1", "hv2"]
+    assert "hypervisor 'hv9' does not exist" in web("flow list hv9").err
 
 
 def test_apply_and_export(web: Nvo3, tmp_path: Path) -> None:
@@ -255,11 +265,13 @@ def test_api_not_reachable(offline: Nvo3) -> None:
 def test_help_of_every_command(offline: Nvo3) -> None:
     assert offline("--version").out == f"nvo3 {package.__version__}\n"
     for group, commands in {
-        "hypervisor": "list show create set delete foreign",
+        "hypervisor": "list show create set delete",
         "tenant": "list show create set delete",
         "network": "list show create set delete",
         "port": "list show create set delete counters",
         "settings": "show set",
+        "tunnel": "list",
+        "flow": "list remove",
         "lab": "up down status exec",
         "bench": "tcp",
         "ovs": "build",

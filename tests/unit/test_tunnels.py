@@ -38,11 +38,11 @@ def test_each_destination_has_its_unicast_and_its_copies_of_broadcast() -> None:
     assert found.received == {}
 
 
-def test_what_was_admitted_counts_by_its_source() -> None:
+def test_what_was_admitted_counts_by_its_network_and_source() -> None:
     other = Network(uuid4(), uuid4(), "db", Vni(5002))
     flows = [*admit.from_peer(_NETWORK, _HV2), *admit.from_peer(other, _HV2), *admit.from_peer(_NETWORK, _HV3)]
     found = traffic(flows, [_counted(flow, n) for flow, n in zip(flows, (1, 2, 0), strict=True)], _TUNNELS)
-    assert found.received == {_HV2: Traffic(3, 300)}
+    assert found.received == {(5001, _HV2): Traffic(1, 100), (5002, _HV2): Traffic(2, 200)}
 
 
 def test_what_goes_without_a_tunnel_or_is_not_ours_does_not_count() -> None:
