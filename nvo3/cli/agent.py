@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 import typer
 
-from nvo3.cli import common
+from nvo3.cli import common, complete
 from nvo3.cli.common import Api, Output, OutputAs
 
 app = common.new_group("Agents of vNICs that encapsulate (ports with offload cvsw).")
 
 _FORM = "TENANT/NETWORK/PORT"
-Path = Annotated[str, typer.Argument(metavar=_FORM, help="Names of tenant, network and port.")]
+Path = Annotated[str, typer.Argument(metavar=_FORM, help="Names of tenant, network and port.", autocompletion=complete.names("agents"))]
 
 
 def _path(port: str, *more: str) -> str:
@@ -43,7 +43,9 @@ def _fields(item: dict[str, Any]) -> dict[str, Any]:
 
 @app.command("list")
 def list_agents(
-    hypervisor: Annotated[str | None, typer.Option(metavar="NAME", help="Only those bound there.")] = None,
+    hypervisor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only those bound there.", autocompletion=complete.names("hypervisors"))
+    ] = None,
     state: Annotated[str | None, typer.Option(metavar="unbound|absent|connecting|connected", help="Only in this state.")] = None,
     api: Api = common.API_DEFAULT,
     output: OutputAs = Output.TABLE,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nvo3.cli import common
+from nvo3.cli import common, complete
 from nvo3.cli.common import Api, Output, OutputAs, Timeout, Wait
 from nvo3.model.errors import ConfigError
 
@@ -49,7 +49,9 @@ def apply(
 
 
 def export(
-    tenant: Annotated[str | None, typer.Argument(metavar="[TENANT]", help="Only this tenant.")] = None,
+    tenant: Annotated[
+        str | None, typer.Argument(metavar="[TENANT]", help="Only this tenant.", autocompletion=complete.names("tenants"))
+    ] = None,
     api: Api = common.API_DEFAULT,
     output: OutputAs = Output.YAML,
 ) -> None:

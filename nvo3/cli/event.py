@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nvo3.cli import common
+from nvo3.cli import common, complete
 from nvo3.cli.common import Api, Output, OutputAs
 
 
@@ -13,7 +13,9 @@ def events(
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", help="Only about: tenant, network, port, hypervisor, agent or settings.")
     ] = None,
-    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Only about this tenant's objects.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only about this tenant's objects.", autocompletion=complete.names("tenants"))
+    ] = None,
     n: Annotated[int, typer.Option("--lines", "-n", min=0, max=1000, help="How many of the past.")] = 20,
     api: Api = common.API_DEFAULT,
     output: OutputAs = Output.TABLE,

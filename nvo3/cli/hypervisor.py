@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
-from nvo3.cli import common
+from nvo3.cli import common, complete
 from nvo3.cli.common import Api, Output, OutputAs, Timeout, Wait
 
 app = common.new_group("Hypervisors, the hosts that run Open vSwitch.")
 
-Name = Annotated[str, typer.Argument(metavar="HYPERVISOR", help="Name of the hypervisor.")]
+Name = Annotated[str, typer.Argument(metavar="HYPERVISOR", help="Name of the hypervisor.", autocompletion=complete.names("hypervisors"))]
 _REMOTE = "Its OVSDB server: tcp:HOST:PORT, ssl:HOST:PORT or unix:/PATH, an IPv6 HOST in brackets."
 ConnectWait = Annotated[
     bool,

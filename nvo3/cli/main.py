@@ -81,7 +81,6 @@ app = typer.Typer(
     name="nvo3",
     cls=_Root,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Network virtualization overlays on Open vSwitch.",
     epilog="Each command has a --help of its own.",
@@ -140,11 +139,9 @@ def _usage(error: Any) -> int:
 
 
 def _failed(error: Nvo3Error) -> int:
-    from nvo3.api.client import ENVIRONMENT, ApiUnreachable
+    from nvo3.api.client import ApiError, ApiUnreachable
+    from nvo3.cli.remedy import remedy
 
-    if isinstance(error, ApiUnreachable):
-        remedy = f"start the controller with `ryu-manager nvo3_app.py`, or name its API by --api or {ENVIRONMENT}"
-        print(f"nvo3: {error}; {remedy}", file=sys.stderr)
-        return EXIT_UNREACHABLE
-    print(f"nvo3: {error}", file=sys.stderr)
-    return EXIT_FAILED
+    advice = remedy(error) if isinstance(error, ApiError) else ""
+    print(f"nvo3: {error}; {advice}" if advice else f"nvo3: {error}", file=sys.stderr)
+    return EXIT_UNREACHABLE if isinstance(error, ApiUnreachable) else EXIT_FAILED

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nvo3.cli import common
+from nvo3.cli import common, complete
 from nvo3.cli.common import Api, Output, OutputAs, Timeout, Wait
 from nvo3.model.logical import AUTO, NONE
 from nvo3.model.physical import ENCAPSULATIONS
@@ -12,7 +12,9 @@ from nvo3.model.physical import ENCAPSULATIONS
 app = common.new_group("Networks, the L2 overlays of tenants.")
 
 _FORM = "TENANT/NETWORK"
-Path = Annotated[str, typer.Argument(metavar=_FORM, help="Names of the tenant and of the network.")]
+Path = Annotated[
+    str, typer.Argument(metavar=_FORM, help="Names of the tenant and of the network.", autocompletion=complete.names("networks"))
+]
 Vni = Annotated[int | None, typer.Option(help="VXLAN network identifier, 1 to 16777215.")]
 Encapsulation = Annotated[
     str | None,
@@ -55,9 +57,14 @@ def _fields(item: dict[str, Any]) -> dict[str, Any]:
 
 @app.command("list")
 def list_networks(
-    tenant: Annotated[str | None, typer.Argument(metavar="[TENANT]", help="Only this tenant's.")] = None,
+    tenant: Annotated[
+        str | None, typer.Argument(metavar="[TENANT]", help="Only this tenant's.", autocompletion=complete.names("tenants"))
+    ] = None,
     encapsulation: Annotated[str | None, typer.Option(metavar="NAME", help="Only with this setting.")] = None,
-    hypervisor: Annotated[str | None, typer.Option(metavar="NAME", help="Only those that this hypervisor hosts.")] = None,
+    hypervisor: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only those that this hypervisor hosts.", autocompletion=complete.names("hypervisors")),
+    ] = None,
     vni: Annotated[int | None, typer.Option(help="Only with this VNI.")] = None,
     api: Api = common.API_DEFAULT,
     output: OutputAs = Output.TABLE,

@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from nvo3.cli import common
+from nvo3.cli import common, complete
 from nvo3.cli.common import Api, Output, OutputAs, Timeout, Wait
 from nvo3.model.logical import OFFLOADS
 
 app = common.new_group("Ports, where guests are attached to networks.")
 
 _FORM = "TENANT/NETWORK/PORT"
-Path = Annotated[str, typer.Argument(metavar=_FORM, help="Names of tenant, network and port.")]
+Path = Annotated[str, typer.Argument(metavar=_FORM, help="Names of tenant, network and port.", autocompletion=complete.names("ports"))]
 Mac = Annotated[str | None, typer.Option(metavar="MAC", help="Unicast MAC address, as 02:00:00:00:00:01.")]
 Address = Annotated[list[str] | None, typer.Option(metavar="IP", help="An address of the network's pools.  Can be repeated.")]
 NoAddress = Annotated[bool, typer.Option("--no-address", help="Have no addresses.")]
@@ -62,10 +62,14 @@ def _fields(item: dict[str, Any]) -> dict[str, Any]:
 
 @app.command("list")
 def list_ports(
-    network: Annotated[str | None, typer.Argument(metavar="[TENANT/NETWORK]", help="Only this network's.")] = None,
+    network: Annotated[
+        str | None, typer.Argument(metavar="[TENANT/NETWORK]", help="Only this network's.", autocompletion=complete.names("networks"))
+    ] = None,
     mac: Annotated[str | None, typer.Option(metavar="MAC", help="Only with this MAC address.")] = None,
     address: Annotated[str | None, typer.Option(metavar="IP", help="Only with this address.")] = None,
-    hypervisor: Annotated[str | None, typer.Option(metavar="NAME", help="Only those bound there.")] = None,
+    hypervisor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only those bound there.", autocompletion=complete.names("hypervisors"))
+    ] = None,
     state: Annotated[str | None, typer.Option(metavar="unbound|pending|up", help="Only in this state.")] = None,
     offload: Annotated[str | None, typer.Option(metavar="|".join(OFFLOADS), help="Only with this setting.")] = None,
     api: Api = common.API_DEFAULT,

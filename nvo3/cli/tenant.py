@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
-from nvo3.cli import common
+from nvo3.cli import common, complete
 from nvo3.cli.common import Api, Output, OutputAs, Timeout, Wait
 
 app = common.new_group("Tenants, the owners of networks.")
 
-Name = Annotated[str, typer.Argument(metavar="TENANT", help="Name of the tenant.")]
+Name = Annotated[str, typer.Argument(metavar="TENANT", help="Name of the tenant.", autocompletion=complete.names("tenants"))]
 
 
 def _path(tenant: str) -> str:

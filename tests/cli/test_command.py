@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,9 @@ def test_wait(web: Nvo3) -> None:
     web("hypervisor create deaf1 --remote tcp:192.0.2.9:6640")
     refused = web("port create red/web/a3 --wait --timeout 0.2")
     assert (refused.status, refused.out) == (1, "")
-    assert refused.err == "nvo3: port red/web/a3 is stored, but not in force within 0.2 s at: deaf1\n"
+    message, _, remedy = refused.err.partition("; ")
+    assert message == "nvo3: port red/web/a3 is stored, but not in force within 0.2 s at: deaf1"
+    assert remedy == "nothing is lost; `nvo3 hypervisor list` says what holds it up\n"
 
 
 @pytest.mark.parametrize(
@@ -308,7 +311,7 @@ def test_as_a_process(controller: Any) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     done = _run("tenant", "create", "red", "--api", controller.url)
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr == b"nvo3: name: red: a tenant of that name exists\n"
+    assert done.stderr == b"nvo3: name: red: a tenant of that name exists; choose another, or change that one with `set`\n"
 
 
 def test_reader_that_leaves(web: Nvo3, controller: Any) -> None:
@@ -320,3 +323,53 @@ def test_reader_that_leaves(web: Nvo3, controller: Any) -> None:
     done = subprocess.run(command, env=environment, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        ("network show red/db", "network 'red/db' does not exist; see `nvo3 network list`"),
+        ("port show red/web/b1", "port 'red/web/b1' does not exist; see `nvo3 port list`"),
+        ("hypervisor delete hv9", "hypervisor 'hv9' does not exist; see `nvo3 hypervisor list`"),
+        ("tenant delete red", "`nvo3 network delete TENANT/NETWORK`"),
+        ("network delete red/web", "`nvo3 port delete TENANT/NETWORK/PORT`"),
+        ("network create red/db --vni 5000", "without --vni a free one is taken"),
+        ("port create red/web/a2 --mac 02:00:00:00:00:01", "without --mac one is chosen"),
+        ("port create red/web/a2 --address 10.0.0.2", "without --address one is chosen"),
+    ],
+)
+def test_errors_say_what_to_do(web: Nvo3, command: str, error: str) -> None:
+    refused = web(command)
+    assert refused.status == 1 and refused.err.count("\n") == 1
+    assert refused.err.rstrip("\n").endswith(error), refused.err
+
+
+def _on_a_terminal(arguments: Sequence[str], **more: str) -> str:
+    """Return what the command writes to a terminal."""
+    main, terminal = os.openpty()
+    environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "PY_COLORS")}
+    environment |= {"PYTHONPATH": str(_CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1", "TERM": "xterm-256color"} | more
+    with subprocess.Popen([sys.executable, "-m", "nvo3.cli", *arguments], env=environment, stdout=terminal, stderr=terminal) as process:
+        os.close(terminal)
+        text = b""
+        while True:
+            try:
+                part = os.read(main, 4096)
+            except OSError:  # nobody has the other side open any more
+                break
+            if not part:
+                break
+            text += part
+    os.close(main)
+    assert process.returncode == 0
+    return text.decode()
+
+
+def test_colours_on_a_terminal_only_and_not_where_they_are_unwanted() -> None:
+    colour = re.compile(r"\x1b\[[0-9;]*3[0-7]")
+    assert colour.search(_on_a_terminal(["tenant", "--help"]))
+    assert not colour.search(_on_a_terminal(["tenant", "--help"], NO_COLOR="1"))
+    assert "\x1b" not in _on_a_terminal(["tenant", "--help"], TERM="dumb")
+    environment = {**os.environ, "PYTHONPATH": str(_CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
+    piped = subprocess.run([sys.executable, "-m", "nvo3.cli", "tenant", "--help"], env=environment, capture_output=True, check=True)
+    assert b"\x1b" not in piped.stdout
