@@ -112,10 +112,11 @@ class Refused(Exception):
 
 def register_all(conf: Any, cfg: Any) -> None:
     """Register the options of os-ken, of this command and of the overlay; harmless when called again."""
-    # app_manager comes first, or os-ken's imports go round in a circle; the other three register options.
+    # app_manager comes first, or os-ken's imports go round in a circle; the others register options, too late when an app imports them.
     from os_ken import log  # noqa: F401
     from os_ken.base import app_manager  # noqa: F401
     from os_ken.controller import controller, ofp_handler  # noqa: F401
+    from os_ken.topology import switches  # noqa: F401
 
     from nvo3 import options
 

@@ -22,6 +22,10 @@ REST_SWITCH, FIREWALL = (str(Path(__file__).with_name(name)) for name in ("rest_
 BESIDE = pytest.mark.parametrize("manager", [["nvo3_app.py", REST_SWITCH, FIREWALL]], indirect=True, ids=["beside the overlay"])
 ALONE = pytest.mark.parametrize("manager", [[REST_SWITCH]], indirect=True, ids=["alone"])
 
+LINKS = pytest.mark.parametrize(
+    "manager", [["nvo3_app.py", "ryu.topology.switches", "--observe-links"]], indirect=True, ids=["with Ryu's topology"]
+)
+
 
 @pytest.fixture
 def http(manager: Manager) -> Iterator[httpx.Client]:
@@ -102,6 +106,15 @@ def test_an_app_that_raises_and_a_body_that_is_too_large_stop_nothing(manager: M
     assert http.put(table, content=iter([b"x" * BODY_MAX, b"x"])).status_code == 413
     assert http.get(table).json() == {}
     assert "Traceback" not in manager.log.read_text()
+
+
+@LINKS
+def test_ryu_s_topology_looks_for_links_on_the_user_s_bridges_only(manager: Manager, switch: Switch) -> None:
+    bridge = Bridge(switch, "br-user", 5, ["u1", "u2"], manager.openflow_port)
+    overlay_on(switch, manager)
+    wait_for(lambda: "dl_type=0x88cc" in bridge.flows())
+    _, *flows = switch.run("ovs-ofctl", "-O", "OpenFlow13", "dump-flows", "br-int").splitlines()
+    assert flows and all("cookie=0x4e564f33" in flow for flow in flows)
 
 
 @ALONE
