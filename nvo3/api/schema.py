@@ -9,9 +9,31 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from nvo3.events import LoggedEvent
-from nvo3.model.check import ADDRESSES_MAX, POOLS_MAX, REMOTE_RULE
+from nvo3.model.check import (
+    ADDRESSES_MAX,
+    DNS_SERVERS_MAX,
+    DOMAIN_MAX,
+    LEASE_MAX_S,
+    LEASE_MIN_S,
+    POOLS_MAX,
+    REMOTE_RULE,
+    ROUTES_MAX,
+)
 from nvo3.model.ids import NAME_RULE, VNI_MAX, VNI_MIN
-from nvo3.model.logical import AUTO, MTU_DEFAULT, MTU_MAX, MTU_MIN, NONE, OFFLOADS, SCLP_PAYLOADS, Network, Port, Settings, Tenant
+from nvo3.model.logical import (
+    AUTO,
+    LEASE_DEFAULT_S,
+    MTU_DEFAULT,
+    MTU_MAX,
+    MTU_MIN,
+    NONE,
+    OFFLOADS,
+    SCLP_PAYLOADS,
+    Network,
+    Port,
+    Settings,
+    Tenant,
+)
 from nvo3.model.physical import ENCAPSULATIONS, Hypervisor
 from nvo3.model.status import AgentEntry, AgentStatus, FlowEntry, HypervisorStatus, NetworkStatus, PortStatus, TunnelStatus
 from nvo3.ovsdb.apply import Difference
@@ -36,6 +58,11 @@ Encapsulation = Annotated[
     ),
 ]
 Pools = Annotated[list[str], _documented("Prefixes that addresses come from, disjoint", maxItems=POOLS_MAX)]
+Dhcp = Annotated[bool, _documented("Tell guests their addresses and what follows: by DHCP, and by router advertisements")]
+Gateways = Annotated[list[str], _documented("Where guests send what leaves the network: within its pools, one of each family", maxItems=2)]
+DnsServers = Annotated[list[str], _documented("Resolvers for guests, the preferred first", maxItems=DNS_SERVERS_MAX)]
+Domain = Annotated[str, _documented("What guests search names in; empty for none", maxLength=DOMAIN_MAX)]
+Lease = Annotated[int, _documented("Seconds that what DHCP tells is valid", minimum=LEASE_MIN_S, maximum=LEASE_MAX_S)]
 Mac = Annotated[str, _documented("Unicast MAC address, unique in the network")]
 Addresses = Annotated[list[str], _documented("IP addresses within the network's pools, unique in the network", maxItems=ADDRESSES_MAX)]
 PortSecurity = Annotated[bool, _documented("Only the port's own addresses may be sent from")]
@@ -65,6 +92,16 @@ class _In(BaseModel):
 _LEFT_OUT: Any = None
 
 
+class RouteItem(_In):
+    """A route for guests, of IPv4."""
+
+    destination: Annotated[str, _documented("A prefix, such as 192.168.0.0/16")]
+    nexthop: Annotated[str, _documented("An address within the network's pools")]
+
+
+Routes = Annotated[list[RouteItem], _documented("Routes for guests, by DHCP; the default route is the gateway's", maxItems=ROUTES_MAX)]
+
+
 class TenantCreate(_In):
     """A tenant to create."""
 
@@ -81,7 +118,22 @@ class TenantPatch(_In):
     name: Name = _LEFT_OUT
 
 
-class NetworkCreate(_In):
+class _NetworkIn(_In):
+    """A network, with routes as pairs for the commands."""
+
+    def given(self) -> dict[str, Any]:
+        return _with_pairs(super().given())
+
+    def whole(self) -> dict[str, Any]:
+        return _with_pairs(super().whole())
+
+
+def _with_pairs(fields: dict[str, Any]) -> dict[str, Any]:
+    routes = {"routes": [(route.destination, route.nexthop) for route in fields["routes"]]} if "routes" in fields else {}
+    return fields | routes
+
+
+class NetworkCreate(_NetworkIn):
     """A network to create.  Without `vni` the lowest free one from 5000 is taken."""
 
     name: Name
@@ -89,18 +141,30 @@ class NetworkCreate(_In):
     encapsulation: Encapsulation = AUTO
     mtu: Mtu = MTU_DEFAULT
     pools: Pools = []
+    dhcp: Dhcp = True
+    gateways: Gateways = []
+    dns_servers: DnsServers = []
+    routes: Routes = []
+    domain: Domain = ""
+    lease_s: Lease = LEASE_DEFAULT_S
 
 
-class NetworkPut(_In):
+class NetworkPut(_NetworkIn):
     """A network that is to be there, whole: what is left out is the default; `vni`: stays, or is allocated."""
 
     vni: Vni = _LEFT_OUT
     encapsulation: Encapsulation = AUTO
     mtu: Mtu = MTU_DEFAULT
     pools: Pools = []
+    dhcp: Dhcp = True
+    gateways: Gateways = []
+    dns_servers: DnsServers = []
+    routes: Routes = []
+    domain: Domain = ""
+    lease_s: Lease = LEASE_DEFAULT_S
 
 
-class NetworkPatch(_In):
+class NetworkPatch(_NetworkIn):
     """What to change of a network."""
 
     name: Name = _LEFT_OUT
@@ -108,6 +172,12 @@ class NetworkPatch(_In):
     encapsulation: Encapsulation = _LEFT_OUT
     mtu: Mtu = _LEFT_OUT
     pools: Pools = _LEFT_OUT
+    dhcp: Dhcp = _LEFT_OUT
+    gateways: Gateways = _LEFT_OUT
+    dns_servers: DnsServers = _LEFT_OUT
+    routes: Routes = _LEFT_OUT
+    domain: Domain = _LEFT_OUT
+    lease_s: Lease = _LEFT_OUT
 
 
 class PortCreate(_In):
@@ -423,6 +493,12 @@ class NetworkItem(_Out):
     encapsulation: Encapsulation
     mtu: Mtu
     pools: Pools
+    dhcp: Dhcp
+    gateways: Gateways
+    dns_servers: DnsServers
+    routes: Routes
+    domain: Domain
+    lease_s: Lease
     status: NetworkStatusItem
 
     @classmethod
@@ -436,6 +512,12 @@ class NetworkItem(_Out):
             encapsulation=network.encapsulation,
             mtu=network.mtu,
             pools=[str(pool) for pool in network.pools],
+            dhcp=network.dhcp,
+            gateways=[str(gateway) for gateway in network.gateways],
+            dns_servers=[str(server) for server in network.dns_servers],
+            routes=[RouteItem(destination=str(route.destination), nexthop=str(route.nexthop)) for route in network.routes],
+            domain=network.domain,
+            lease_s=network.lease_s,
             status=NetworkStatusItem.of(status),
         )
 
@@ -497,6 +579,7 @@ class PortCountersItem(_Out):
     rx_dropped: int
     tx_dropped: int
     spoofed_packets: Annotated[int, _documented("Dropped by port security, or sent to the underlay by a vNIC that may not")]
+    asked: Annotated[dict[str, int], _documented("DHCP messages and router solicitations that reached this controller, by outcome")]
 
 
 class AgentItem(_Out):

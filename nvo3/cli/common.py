@@ -91,6 +91,8 @@ def text(value: Any) -> str:
             return "yes" if value else "no"
         case list():
             return ",".join(map(text, value))
+        case dict():
+            return ",".join(f"{name}={text(one)}" for name, one in value.items()) or "-"
         case _:
             return str(value)
 

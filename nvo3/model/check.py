@@ -6,15 +6,19 @@ the limit.  What concerns several objects (names taken, one flat network) is not
 
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from nvo3.model.errors import ConfigError
 from nvo3.model.ids import VNI_MAX, VNI_MIN, Vni
-from nvo3.model.logical import AUTO, MTU_MAX, MTU_MIN, NONE, OFFLOADS, SCLP_PAYLOADS, IPAddress, IPNetwork
+from nvo3.model.logical import AUTO, MTU_MAX, MTU_MIN, NONE, OFFLOADS, SCLP_PAYLOADS, IPAddress, IPNetwork, Route
 from nvo3.model.physical import ENCAPSULATIONS, UNDERLAY_MTU_MAX
 
 POOLS_MAX = 16  # of a network
 ADDRESSES_MAX = 32  # of a port
+DNS_SERVERS_MAX = 8
+ROUTES_MAX = 16  # with the default route they fit one option of DHCP (RFC 3442), 255 bytes
+DOMAIN_MAX = 64  # characters
+LEASE_MIN_S, LEASE_MAX_S = 10, 365 * 86400
 REMOTE_MAX = 255  # characters: a DNS name (RFC 1035 section 2.3.4) fits
 
 # Prefix lengths of a pool.  Shorter ones are no plan, longer ones have no room beside network, broadcast and gateway.
@@ -170,6 +174,88 @@ def check_addresses(texts: Sequence[str], pools: Sequence[IPNetwork], path: str)
             raise ConfigError(f"{path}[{index}]", f"{address} stands twice", text)
         addresses.append(address)
     return tuple(sorted(addresses, key=lambda address: (address.version, int(address))))
+
+
+def check_gateways(texts: Sequence[str], pools: Sequence[IPNetwork], path: str) -> tuple[IPAddress, ...]:
+    """Check whom guests send by what leaves the network: at most one of each family, within the pools.  Returns them, IPv4 first."""
+    gateways = check_addresses(texts, pools, path)
+    for version in (4, 6):
+        same = [str(gateway) for gateway in gateways if gateway.version == version]
+        if len(same) > 1:
+            raise ConfigError(path, f"{' and '.join(same)}: a network has one gateway of IPv{version} at most", same, 1)
+    return gateways
+
+
+def check_dns_servers(texts: Sequence[str], path: str) -> tuple[IPAddress, ...]:
+    """Check the resolvers that guests are told: at most DNS_SERVERS_MAX, none twice.  Their order stays."""
+    if len(texts) > DNS_SERVERS_MAX:
+        raise ConfigError(path, f"{len(texts)} servers exceed {DNS_SERVERS_MAX}", len(texts), DNS_SERVERS_MAX)
+    servers: list[IPAddress] = []
+    for index, text in enumerate(texts):
+        server = _unicast(text, f"{path}[{index}]")
+        if server in servers:
+            raise ConfigError(f"{path}[{index}]", f"{server} stands twice", text)
+        servers.append(server)
+    return tuple(servers)
+
+
+def check_routes(routes: Sequence[tuple[str, str]], pools: Sequence[IPNetwork], path: str) -> tuple[Route, ...]:
+    """Check routes for guests: (destination, next hop), this in a pool.  Returns them sorted; the default route is the gateway's."""
+    if len(routes) > ROUTES_MAX:
+        raise ConfigError(path, f"{len(routes)} routes exceed {ROUTES_MAX}", len(routes), ROUTES_MAX)
+    checked: dict[IPv4Network, Route] = {}
+    for index, (destination, nexthop) in enumerate(routes):
+        place = f"{path}[{index}]"
+        route = Route(_destination(destination, f"{place}.destination"), _nexthop(nexthop, pools, f"{place}.nexthop"))
+        if route.destination in checked:
+            raise ConfigError(f"{place}.destination", f"{destination} stands twice", destination)
+        checked[route.destination] = route
+    return tuple(sorted(checked.values(), key=lambda route: (int(route.destination.network_address), route.destination.prefixlen)))
+
+
+def _destination(text: str, path: str) -> IPv4Network:
+    try:
+        destination = IPv4Network(text)
+    except ValueError as error:
+        raise ConfigError(path, f"{text!r} is not a destination such as 192.168.0.0/16, of IPv4: {error}", text) from None
+    if "/" not in text:
+        raise ConfigError(path, f"{text!r} lacks the prefix length, as in 192.168.0.0/16", text)
+    if not destination.prefixlen:
+        raise ConfigError(path, f"{text} is the default route; it is the gateway's, see gateways", text)
+    return destination
+
+
+def _nexthop(text: str, pools: Sequence[IPNetwork], path: str) -> IPv4Address:
+    nexthop = check_address(text, pools, path)
+    if not isinstance(nexthop, IPv4Address):
+        raise ConfigError(path, f"{text} is not of IPv4", text, "IPv4")
+    return nexthop
+
+
+def _unicast(text: str, path: str) -> IPAddress:
+    try:
+        address = ip_address(text)
+        if "%" in text:
+            raise ValueError("scope")
+    except ValueError:
+        raise ConfigError(path, f"{text!r} is not an IP address", text) from None
+    if address.is_multicast or address.is_unspecified or address == IPv4Address("255.255.255.255"):
+        raise ConfigError(path, f"{text} is not a unicast address", text)
+    return address
+
+
+def check_domain(domain: str, path: str) -> str:
+    """Check the domain that guests search; "" for none."""
+    if domain and (len(domain) > DOMAIN_MAX or not _DNS_NAME.fullmatch(domain)):
+        raise ConfigError(path, f"{domain!r} is not a DNS name of at most {DOMAIN_MAX} characters", domain, DOMAIN_MAX)
+    return domain
+
+
+def check_lease(lease_s: int, path: str) -> int:
+    """Check for how long a guest may use what DHCP told it, in seconds."""
+    if not LEASE_MIN_S <= lease_s <= LEASE_MAX_S:
+        raise ConfigError(path, f"{lease_s} is not within {LEASE_MIN_S}..{LEASE_MAX_S} seconds", lease_s, f"{LEASE_MIN_S}..{LEASE_MAX_S}")
+    return lease_s
 
 
 def check_remote(remote: str, path: str) -> str:

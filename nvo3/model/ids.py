@@ -18,6 +18,8 @@ VNI_MAX = (1 << 24) - 1
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+# Our own, in every network: the source of what the controller says to guests.  Locally administered (IEEE 802-2014 clause 8.4).
+SERVICE_MAC = Mac("02:6e:76:6f:33:00")
 NAME_RULE = "1 to 63 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
 
 # The upper 16 bits of the datapath ids that we give to br-int.  They tell our bridges from a user's own before the hypervisor's
@@ -35,7 +37,7 @@ def check_name(name: str, path: str) -> str:
 def parse_mac(text: str, path: str) -> Mac:
     """Return the canonical lower-case form of a unicast MAC address.
 
-    Raises ConfigError if `text` is not six hexadecimal octets, is a group address or all zero.
+    Raises ConfigError if `text` is not six hexadecimal octets, is a group address, all zero or SERVICE_MAC.
     """
     canonical = text.strip().lower().replace("-", ":")
     if not _MAC.fullmatch(canonical):
@@ -44,6 +46,8 @@ def parse_mac(text: str, path: str) -> Mac:
         raise ConfigError(path, f"{text} is a group address; a port needs a unicast MAC", text)
     if canonical == "00:00:00:00:00:00":
         raise ConfigError(path, f"{text} is the all-zero address", text)
+    if canonical == SERVICE_MAC:
+        raise ConfigError(path, f"{text} is the controller's own in every network", text)
     return Mac(canonical)
 
 

@@ -21,6 +21,10 @@ MTU_MIN = 1280  # IPv6 needs it of every link (RFC 8200 section 5)
 MTU_MAX = 65000  # the largest that any encapsulation carries
 MTU_DEFAULT = 1400  # fits every encapsulation over an underlay of 1500
 
+LEASE_DEFAULT_S = 3600
+LINK_LOCAL = IPv6Network("fe80::/64")  # RFC 4291 section 2.5.6
+SLAAC_PREFIX_LENGTH = 64  # of a prefix that a guest makes its own address in (RFC 4862 section 5.5.3 d, RFC 4291 section 2.5.1)
+
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
@@ -31,12 +35,23 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """What guests reach through another hop than their gateway: IPv4, as DHCP tells them (RFC 3442)."""
+
+    destination: IPv4Network
+    nexthop: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """An L2 overlay.
 
     tenant: owner.  name: unique in the tenant.  vni: unique in the system.  encapsulation: AUTO, NONE or a key of
     `physical.ENCAPSULATIONS`.  mtu: bytes of IP that guests may send.  pools: prefixes that addresses come from, disjoint; a network
     without pools is pure L2, its ports' addresses are not known.
+
+    What guests are told, where there are pools: dhcp: the controller tells it, by DHCP and by router advertisements.  gateways: at most one
+    of each family, within the pools.  dns_servers: in order of preference.  routes, lease_s (seconds): by DHCP.  domain: "" for none.
     """
 
     uuid: UUID
@@ -46,6 +61,28 @@ class Network:
     encapsulation: str = AUTO
     mtu: int = MTU_DEFAULT
     pools: tuple[IPNetwork, ...] = ()
+    dhcp: bool = True
+    gateways: tuple[IPAddress, ...] = ()
+    dns_servers: tuple[IPAddress, ...] = ()
+    routes: tuple[Route, ...] = ()
+    domain: str = ""
+    lease_s: int = LEASE_DEFAULT_S
+
+    def configures(self, version: int) -> bool:
+        """Tell whether the controller tells guests of an IP version's addresses: 4, by DHCP; 6, by router advertisements."""
+        return self.dhcp and any(pool.version == version for pool in self.pools)
+
+
+def dhcp_server(pool: IPv4Network) -> IPv4Address:
+    """Return the address that a pool's guests know their DHCP server by: the first host's, which is given out on request only."""
+    return pool.network_address + 1
+
+
+def eui64(mac: Mac, prefix: IPv6Network) -> IPv6Address:
+    """Return the address that a MAC implies in a prefix of 64 bits (modified EUI-64, RFC 4291 appendix A)."""
+    value = mac_to_int(mac)
+    interface_id = ((value >> 24) ^ 0x020000) << 40 | 0xFFFE << 24 | (value & 0xFFFFFF)
+    return IPv6Address(int(prefix.network_address) | interface_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +111,8 @@ class Port:
 
     @property
     def link_local(self) -> IPv6Address:
-        """The link-local address that the MAC implies (modified EUI-64, RFC 4291 appendix A)."""
-        mac = mac_to_int(self.mac)
-        interface_id = ((mac >> 24) ^ 0x020000) << 40 | 0xFFFE << 24 | (mac & 0xFFFFFF)
-        return IPv6Address(0xFE80 << 112 | interface_id)
+        """The link-local address that the MAC implies."""
+        return eui64(self.mac, LINK_LOCAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,8 @@ class TunnelStatus:
 class PortCounters:
     """Counted by the switch since the port was bound.
 
-    rx: from the guest.  tx: to the guest.  spoofed_packets: dropped by port security.
+    rx: from the guest.  tx: to the guest.  spoofed_packets: dropped by port security.  asked: what the guest asked this controller about
+    its own addresses, by outcome.
     """
 
     rx_packets: int
@@ -143,3 +144,4 @@ class PortCounters:
     rx_dropped: int
     tx_dropped: int
     spoofed_packets: int
+    asked: Mapping[str, int] = field(default_factory=dict)

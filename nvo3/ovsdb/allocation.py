@@ -48,10 +48,14 @@ class NumberSpace:
             if first <= number < hint:
                 self._hints[first] = number
 
+    def is_free(self, number: int) -> bool:
+        """Tell whether a number is neither taken nor claimed."""
+        return number not in self._taken and number not in self._claimed
+
     def lowest(self, first: int, last: int) -> int | None:
         """Return the lowest number within first..last that is neither taken nor claimed."""
         number = self._hints.get(first, first)
-        while number in self._taken or number in self._claimed:
+        while not self.is_free(number):
             number += 1
         self._hints[first] = number
         return number if number <= last else None
@@ -78,6 +82,10 @@ class AddressSpace:
     def release(self, address: IPAddress) -> None:
         """Undo `claim`."""
         self._spaces[address.version].release(int(address))
+
+    def is_free(self, address: IPAddress) -> bool:
+        """Tell whether an address is neither taken nor claimed."""
+        return self._spaces[address.version].is_free(int(address))
 
     def allocate(self, pools: Iterable[IPNetwork]) -> IPAddress | None:
         """Return the lowest free address of the first pool, all of one family, that has one."""

@@ -6,14 +6,14 @@ a MAC or an address that passes from one port to another are nothing special: wh
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from nvo3.model import check, ids
 from nvo3.model.errors import ConfigError, Conflict
 from nvo3.model.ids import Mac, Vni
-from nvo3.model.logical import NONE, Network, Port, Tenant
+from nvo3.model.logical import NONE, Network, Port, Route, Tenant
 from nvo3.ovsdb import command
 from nvo3.ovsdb.northbound import Change, Northbound
 
@@ -76,7 +76,12 @@ def export(northbound: Northbound, tenants: Iterable[Tenant]) -> dict[str, Any]:
 def _values(item: Network | Port) -> dict[str, Any]:
     """Return an object's configuration, as JSON has it."""
     shown = {one.name: getattr(item, one.name) for one in fields(item) if one.name not in _INTERNAL}
-    return {name: [str(one) for one in value] if isinstance(value, tuple) else value for name, value in shown.items()}
+    return {name: [_plain(one) for one in value] if isinstance(value, tuple) else value for name, value in shown.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a member of a list, as JSON has it."""
+    return {name: str(text) for name, text in asdict(value).items()} if isinstance(value, Route) else str(value)
 
 
 def _differences(before: Network | Port | None, after: Network | Port) -> tuple[tuple[str, Any, Any], ...]:
@@ -256,7 +261,7 @@ class _Ports:
             self._macs[after.mac] = name
         with _at(f"{self.wanted.path}.ports.{name}"):
             if before is None and "addresses" not in given:
-                after = replace(after, addresses=command.allocate_addresses(self.change, self.network))
+                after = replace(after, addresses=command.allocate_addresses(self.change, self.network, after.mac))
             after, columns = command.write_port(self.change, before, after, rows)
         if before is None:
             self.change.insert("Port", after.uuid, network=self.network.uuid, **columns)

@@ -11,14 +11,28 @@ it has seen is still so when the transaction commits.
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Network
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 
 from nvo3.model import check, ids
 from nvo3.model.errors import ConfigError, Conflict
 from nvo3.model.ids import Mac, Vni
-from nvo3.model.logical import AUTO, CVSW, MTU_DEFAULT, NONE, IPAddress, IPNetwork, Network, Port, Settings, Tenant
+from nvo3.model.logical import (
+    AUTO,
+    CVSW,
+    LEASE_DEFAULT_S,
+    MTU_DEFAULT,
+    NONE,
+    SLAAC_PREFIX_LENGTH,
+    IPAddress,
+    IPNetwork,
+    Network,
+    Port,
+    Settings,
+    Tenant,
+    eui64,
+)
 from nvo3.model.physical import Hypervisor
 from nvo3.ovsdb.northbound import Change, Northbound
 from nvo3.ovsdb.view import View
@@ -160,9 +174,15 @@ def create_network(
     encapsulation: str = AUTO,
     mtu: int = MTU_DEFAULT,
     pools: Sequence[str] = (),
+    **told: Any,
 ) -> Network:
-    """Create a network.  vni: the lowest free one from VNI_FIRST where it is not given.  pools: prefixes as text."""
-    return northbound.transact(_network_creation(uuid4(), tenant, name, vni=vni, encapsulation=encapsulation, mtu=mtu, pools=pools))
+    """Create a network.
+
+    vni: the lowest free one from VNI_FIRST where it is not given.  pools: prefixes as text.  told: what guests are told, as in
+    `network_with`.
+    """
+    fields: dict[str, Any] = {"vni": vni, "encapsulation": encapsulation, "mtu": mtu, "pools": pools, **told}
+    return northbound.transact(_network_creation(uuid4(), tenant, name, **fields))
 
 
 def put_network(
@@ -175,24 +195,26 @@ def put_network(
     mtu: int = MTU_DEFAULT,
     pools: Sequence[str] = (),
     guard: Guard | None = None,
+    **told: Any,
 ) -> tuple[Network, bool]:
-    """Create a network, or give it all these values.  vni: as in `create_network`, or left as it is."""
+    """Create a network, or give it all these values, of `told` the default where it is not given.
+
+    vni: as in `create_network`, or left as it is.
+    """
     uuid = uuid4()
-    fields: dict[str, Any] = {"vni": vni, "encapsulation": encapsulation, "mtu": mtu, "pools": pools}
+    fields: dict[str, Any] = {"vni": vni, "encapsulation": encapsulation, "mtu": mtu, "pools": pools, **_TOLD_DEFAULTS, **told}
     create = _network_creation(uuid, tenant, name, **fields)
     alter = _network_alteration(_network(tenant, name, guard), tenant, **fields)
     return _put(northbound, uuid, lambda v: (v.tenant(tenant).uuid, name) in v.network_names, create, alter)
 
 
-def _network_creation(
-    uuid: UUID, tenant: str, name: str, *, vni: int | None, encapsulation: str, mtu: int, pools: Sequence[str]
-) -> Callable[[Change], Network]:
+def _network_creation(uuid: UUID, tenant: str, name: str, *, vni: int | None, **fields: Any) -> Callable[[Change], Network]:
     def compose(change: Change) -> Network:
         view = change.view
         if uuid in view.networks:
             return view.networks[uuid]
         new = Network(uuid, view.tenant(tenant).uuid, name, Vni(0))
-        network = network_with(new, vni=allocate_vni(change) if vni is None else vni, encapsulation=encapsulation, mtu=mtu, pools=pools)
+        network = network_with(new, vni=allocate_vni(change) if vni is None else vni, **fields)
         _check_network(view, network, tenant)
         if network.encapsulation == NONE:
             _require_flat(change, network)
@@ -213,27 +235,19 @@ def set_network(
     mtu: int | None = None,
     pools: Sequence[str] | None = None,
     guard: Guard | None = None,
+    **told: Any,
 ) -> Network:
-    """Change a network.  Its ports' addresses must stay within its pools."""
+    """Change a network.  Its ports' addresses, its gateways and its routes' next hops must stay within its pools."""
     target = _network(tenant, network, guard)
-    fields: dict[str, Any] = {"name": name, "vni": vni, "encapsulation": encapsulation, "mtu": mtu, "pools": pools}
+    fields: dict[str, Any] = {"name": name, "vni": vni, "encapsulation": encapsulation, "mtu": mtu, "pools": pools, **told}
     return northbound.transact(_network_alteration(target, tenant, **fields))
 
 
-def _network_alteration(
-    target: _Target[Network],
-    tenant: str,
-    *,
-    name: str | None = None,
-    vni: int | None,
-    encapsulation: str | None,
-    mtu: int | None,
-    pools: Sequence[str] | None,
-) -> Callable[[Change], Network]:
+def _network_alteration(target: _Target[Network], tenant: str, **fields: Any) -> Callable[[Change], Network]:
     def compose(change: Change) -> Network:
         view = change.view
         before = target.find(view)
-        after = network_with(before, name=name, vni=vni, encapsulation=encapsulation, mtu=mtu, pools=pools)
+        after = network_with(before, **fields)
         _check_network(view, after, tenant)
         if after.encapsulation == NONE != before.encapsulation:
             _require_flat(change, after)
@@ -253,15 +267,31 @@ def network_with(
     encapsulation: str | None = None,
     mtu: int | None = None,
     pools: Sequence[str] | None = None,
+    dhcp: bool | None = None,
+    gateways: Sequence[str] | None = None,
+    dns_servers: Sequence[str] | None = None,
+    routes: Sequence[tuple[str, str]] | None = None,
+    domain: str | None = None,
+    lease_s: int | None = None,
 ) -> Network:
-    """Return a network with the values that are given.  Raises ConfigError where it would be none by itself."""
+    """Return a network with the values that are given.  routes: (destination, next hop).
+
+    Raises ConfigError where it would be none by itself.
+    """
+    prefixes = before.pools if pools is None else check.check_pools(pools, "pools")
     after = replace(
         before,
         name=ids.check_name(_or(name, before.name), "name"),
         vni=before.vni if vni is None else check.check_vni(vni, "vni"),
         encapsulation=check.check_encapsulation(_or(encapsulation, before.encapsulation), "encapsulation"),
         mtu=_or(mtu, before.mtu),
-        pools=before.pools if pools is None else check.check_pools(pools, "pools"),
+        pools=prefixes,
+        dhcp=_or(dhcp, before.dhcp),
+        gateways=check.check_gateways(_or(gateways, [str(gateway) for gateway in before.gateways]), prefixes, "gateways"),
+        dns_servers=before.dns_servers if dns_servers is None else check.check_dns_servers(dns_servers, "dns_servers"),
+        routes=check.check_routes(_or(routes, list(_TOLD["routes"](before).items())), prefixes, "routes"),
+        domain=check.check_domain(_or(domain, before.domain), "domain"),
+        lease_s=check.check_lease(_or(lease_s, before.lease_s), "lease_s"),
     )
     check.check_mtu(after.mtu, after.encapsulation, "mtu")
     return after
@@ -272,7 +302,20 @@ def network_columns(before: Network | None, after: Network) -> dict[str, Any]:
     columns = _difference(before, after, "name", "vni", "encapsulation", "mtu")
     if before is None or after.pools != before.pools:
         columns["pools"] = [str(pool) for pool in after.pools]
-    return columns
+    told = {name: write(after) for name, write in _TOLD.items() if before is None or write(after) != write(before)}
+    return columns | told
+
+
+# What guests are told: how each column is written; and what a network without it has.
+_TOLD: dict[str, Callable[[Network], Any]] = {
+    "dhcp": lambda network: [network.dhcp],
+    "gateways": lambda network: [str(gateway) for gateway in network.gateways],
+    "dns_servers": lambda network: ",".join(map(str, network.dns_servers)),
+    "routes": lambda network: {str(route.destination): str(route.nexthop) for route in network.routes},
+    "domain": lambda network: network.domain,
+    "lease_s": lambda network: [network.lease_s],
+}
+_TOLD_DEFAULTS = {"dhcp": True, "gateways": (), "dns_servers": (), "routes": (), "domain": "", "lease_s": LEASE_DEFAULT_S}
 
 
 def delete_network(northbound: Northbound, tenant: str, network: str, *, guard: Guard | None = None) -> None:
@@ -348,8 +391,9 @@ def create_port(
 ) -> Port:
     """Create a port.
 
-    mac: a random one, locally administered, where it is not given.  addresses: where they are not given, the lowest
-    free one of each family that the network has pools of.  offload: with CVSW it gets a tunnel endpoint of the settings' agent_pools.
+    mac: a random one, locally administered, where it is not given.  addresses: where they are not given, one of each family that the
+    network has pools of: in a pool that guests make their own addresses in, the one of the MAC, else the lowest free one.  offload: with
+    CVSW it gets a tunnel endpoint of the settings' agent_pools.
     """
     fields: dict[str, Any] = {"mac": mac, "addresses": addresses, "port_security": port_security, "offload": offload}
     return northbound.transact(_port_creation(uuid4(), tenant, network, name, **fields))
@@ -387,7 +431,7 @@ def _port_creation(
         require_pools(change, owner)
         port = port_with(new, owner.pools, mac=mac, addresses=addresses, port_security=port_security, offload=offload)
         if addresses is None:
-            port = replace(port, addresses=allocate_addresses(change, owner))
+            port = replace(port, addresses=allocate_addresses(change, owner, port.mac))
         _check_port(view, port, f"{tenant}/{network}")
         port, columns = write_port(change, None, port)
         change.insert("Port", uuid, network=owner.uuid, **columns)
@@ -509,20 +553,30 @@ def require_pools(change: Change, network: Network) -> None:
     change.require("Network", [["_uuid", "==", ["uuid", str(network.uuid)]]], "pools", [pools_now])
 
 
-def allocate_addresses(change: Change, network: Network) -> tuple[IPAddress, ...]:
-    """Return the lowest free address of each family that the network has pools of."""
+def allocate_addresses(change: Change, network: Network, mac: Mac) -> tuple[IPAddress, ...]:
+    """Return an address of each family that the network has pools of: the one that a guest makes of its MAC, or the lowest free one."""
     allocated = []
     for version in (4, 6):
         pools = [pool for pool in network.pools if pool.version == version]
         if not pools:
             continue
-        address = change.space(network.uuid).allocate(pools)
+        address = _slaac_address(change, network, mac, pools) or change.space(network.uuid).allocate(pools)
         if address is None:
             shown = ", ".join(map(str, pools))
             raise Conflict(f"no address of {shown} is free in network {network.name}", "addresses")
         change.claim_address(network.uuid, address)
         allocated.append(address)
     return tuple(allocated)
+
+
+def _slaac_address(change: Change, network: Network, mac: Mac, pools: Sequence[IPNetwork]) -> IPAddress | None:
+    """Return the free address that a guest makes of its MAC in one of the pools, if it does (RFC 4862)."""
+    for pool in pools:
+        if isinstance(pool, IPv6Network) and pool.prefixlen == SLAAC_PREFIX_LENGTH:
+            address = eui64(mac, pool)
+            if change.space(network.uuid).is_free(address):
+                return address
+    return None
 
 
 def _write_addresses(change: Change, port: Port, rows: Mapping[str, UUID]) -> list[UUID]:

@@ -14,7 +14,7 @@ from uuid import UUID
 from nvo3.model import check, ids
 from nvo3.model.errors import ConfigError, NotFound
 from nvo3.model.event import Kind, NorthboundChanged
-from nvo3.model.logical import NONE, IPAddress, Network, Port, Settings, Tenant
+from nvo3.model.logical import NONE, IPAddress, IPNetwork, Network, Port, Settings, Tenant
 from nvo3.model.physical import ENCAPSULATIONS, Hypervisor
 from nvo3.ovsdb import seen
 from nvo3.ovsdb.allocation import AddressSpace, NumberSpace
@@ -218,7 +218,23 @@ class View:
         _check_canonical(row.pools, pools, "pools")
         if encapsulation == NONE and row.uuid != self.relations.flat_network():
             raise ConfigError("encapsulation", "none is another network's, which has a lower VNI", NONE)
-        return Network(row.uuid, tenant, name, vni, encapsulation, mtu, pools)
+        told = self._told(row, pools)
+        return Network(row.uuid, tenant, name, vni, encapsulation, mtu, pools, **told)
+
+    def _told(self, row: Any, pools: tuple[IPNetwork, ...]) -> dict[str, Any]:
+        """Return what guests of a network are told."""
+        servers = row.dns_servers.split(",") if row.dns_servers else []
+        told: dict[str, Any] = {
+            "gateways": check.check_gateways(row.gateways, pools, "gateways"),
+            "dns_servers": check.check_dns_servers(servers, "dns_servers"),
+            "routes": check.check_routes(list(row.routes.items()), pools, "routes"),
+            "domain": check.check_domain(row.domain, "domain"),
+        }
+        if row.dhcp:
+            told["dhcp"] = row.dhcp[0]
+        if row.lease_s:
+            told["lease_s"] = check.check_lease(row.lease_s[0], "lease_s")
+        return told
 
     def _port(self, row: Any) -> Port:
         uuid = self.relations.network_of(row.uuid)

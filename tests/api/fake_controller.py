@@ -75,7 +75,7 @@ class FakePlane:
 
     def port_counters(self, port: UUID, timeout_s: float) -> PortCounters | None:
         up = self._northbound.view.ports[port].name.startswith("up")
-        return PortCounters(1, 2, 3, 4, 5, 6, 7) if up else None
+        return PortCounters(1, 2, 3, 4, 5, 6, 7, {"ack": 1, "offer": 2}) if up else None
 
     def flows(self, hypervisor: UUID, owner: UUID | None, timeout_s: float) -> tuple[FlowEntry, ...] | None:
         name = self._northbound.view.hypervisors[hypervisor].name

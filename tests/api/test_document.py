@@ -1,10 +1,13 @@
 """Whole tenants in one document: apply and export."""
 
 import copy
+from ipaddress import IPv6Network
 from typing import Any
 
 import httpx
 import pytest
+
+from nvo3.model.logical import eui64
 
 pytestmark = pytest.mark.ovsdb
 
@@ -50,7 +53,7 @@ def test_apply_makes_all_of_it_and_the_second_time_nothing(http: httpx.Client) -
     assert (ports["red/web/a"]["mac"], ports["red/web/a"]["addresses"]) == ("02:00:00:00:00:0a", ["10.0.0.10"])
     assert not ports["red/web/b"]["port_security"]
     assert ports["red/web/c"]["addresses"] == ["10.0.0.2"]
-    assert ports["blue/web/a"]["addresses"] == ["10.0.0.2", "fd00::2"]
+    assert ports["blue/web/a"]["addresses"] == ["10.0.0.2", str(eui64(ports["blue/web/a"]["mac"], IPv6Network("fd00::/64")))]
     vnis = {f"{n['tenant']}/{n['name']}": n["vni"] for n in _all(http)["networks"]}
     assert vnis == {"red/web": 5001, "red/db": 5000, "blue/web": 5002}
     before = _all(http)
@@ -98,6 +101,30 @@ def test_names_addresses_and_vnis_may_change_places(http: httpx.Client) -> None:
     assert [found[name]["addresses"] for name in "abd"] == [["10.0.0.11"], ["10.0.0.10"], ["10.0.0.2"]]
     assert [http.get(f"/v1/tenants/red/networks/{n}").json()["vni"] for n in ("web", "db")] == [5000, 5001]
     assert _apply(http, document) == []
+
+
+def test_what_guests_are_told_is_part_of_the_document(http: httpx.Client) -> None:
+    document = copy.deepcopy(_DOCUMENT)
+    told = {
+        "dhcp": False,
+        "gateways": ["10.0.0.1", "fd00::1"],
+        "dns_servers": ["9.9.9.9", "fd00::53", "1.1.1.1"],
+        "routes": [{"destination": "192.168.0.0/16", "nexthop": "10.0.0.9"}],
+        "domain": "example",
+        "lease_s": 60,
+    }
+    document["tenants"]["blue"]["networks"]["web"].update(told)
+    _apply(http, document)
+    exported = http.get("/v1/export").json()["tenants"]["blue"]["networks"]["web"]
+    assert {name: exported[name] for name in told} == told
+    assert _apply(http, document) == [] == _apply(http, http.get("/v1/export").json())
+    document["tenants"]["blue"]["networks"]["web"]["routes"] *= 2
+    reply = http.post("/v1/apply", json=document)
+    assert (reply.status_code, reply.json()["errors"][0]["field"]) == (400, "tenants.blue.networks.web.routes[1].destination")
+    _apply(http, _DOCUMENT)
+    defaults = {"dhcp": True, "gateways": [], "dns_servers": [], "routes": [], "domain": "", "lease_s": 3600}
+    exported = http.get("/v1/export").json()["tenants"]["blue"]["networks"]["web"]
+    assert {name: exported[name] for name in told} == defaults
 
 
 def test_pools_may_be_replaced_together_with_the_addresses(http: httpx.Client) -> None:

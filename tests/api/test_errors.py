@@ -149,7 +149,35 @@ def test_in_use(http: httpx.Client, web: str) -> None:
 def test_port_fields(http: httpx.Client, web: str, body: dict[str, Any], field: str) -> None:
     for reply in (http.post(f"{web}/ports", json={"name": "b", **body}), http.patch(f"{web}/ports/a1", json=body)):
         assert _problem(reply, 400)["errors"][0]["field"] == field
-    assert http.get(f"{web}/ports/a1").json()["addresses"] == ["10.0.0.2", "fd00::2"]
+    assert http.get(f"{web}/ports/a1").json()["addresses"] == ["10.0.0.2", "fd00::ff:fe00:1"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"dhcp": "yes"}, "dhcp"),
+        ({"gateways": ["10.9.0.1"]}, "gateways[0]"),
+        ({"gateways": ["10.0.0.1", "10.0.0.3"]}, "gateways"),
+        ({"dns_servers": ["9.9.9.9", "dns.example"]}, "dns_servers[1]"),
+        ({"dns_servers": ["9.9.9.9"] * 2}, "dns_servers[1]"),
+        ({"dns_servers": ["224.0.0.1"]}, "dns_servers[0]"),
+        ({"dns_servers": [f"9.9.9.{n}" for n in range(9)]}, "dns_servers"),
+        ({"routes": [{"destination": "192.168.0.0/16"}]}, "routes[0].nexthop"),
+        ({"routes": [{"destination": "192.168.0.1/16", "nexthop": "10.0.0.1"}]}, "routes[0].destination"),
+        ({"routes": [{"destination": "0.0.0.0/0", "nexthop": "10.0.0.1"}]}, "routes[0].destination"),
+        ({"routes": [{"destination": "192.168.0.0/16", "nexthop": "10.9.0.1"}]}, "routes[0].nexthop"),
+        ({"routes": [{"destination": "192.168.0.0/16", "nexthop": "fd00::1"}]}, "routes[0].nexthop"),
+        ({"routes": [{"destination": "192.168.0.0/16", "nexthop": "10.0.0.1"}] * 2}, "routes[1].destination"),
+        ({"domain": "a b"}, "domain"),
+        ({"domain": "d" * 65}, "domain"),
+        ({"lease_s": 9}, "lease_s"),
+        ({"lease_s": 1 << 40}, "lease_s"),
+    ],
+)
+def test_what_guests_are_told(http: httpx.Client, web: str, body: dict[str, Any], field: str) -> None:
+    before = http.get(web).json()
+    assert _problem(http.patch(web, json=body), 400)["errors"][0]["field"] == field
+    assert http.get(web).json() == before
 
 
 @pytest.mark.parametrize("remote", ["tcp:h", "tcp:h:99999", "ptcp:6640", "", "x" * 1000])

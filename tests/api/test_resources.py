@@ -46,6 +46,12 @@ def test_network(http: httpx.Client, web: str) -> None:
         "encapsulation": "auto",
         "mtu": 1400,
         "pools": ["10.0.0.0/24", "fd00::/64"],
+        "dhcp": True,
+        "gateways": [],
+        "dns_servers": [],
+        "routes": [],
+        "domain": "",
+        "lease_s": 3600,
         "status": {
             "hypervisors": ["hv1", "hv2"],
             "encapsulations": [
@@ -55,7 +61,14 @@ def test_network(http: httpx.Client, web: str) -> None:
             "detail": "hv2 and hv3 share none",
         },
     }
-    body = {"name": "www", "vni": 7, "encapsulation": "gre", "mtu": 9000, "pools": ["10.0.0.0/16", "fd00::/64"]}
+    body = {"name": "www", "vni": 7, "encapsulation": "gre", "mtu": 9000, "pools": ["10.0.0.0/16", "fd00::/64"]} | {
+        "dhcp": False,
+        "gateways": ["10.0.0.1", "fd00::1"],
+        "dns_servers": ["9.9.9.9", "fd00::53"],
+        "routes": [{"destination": "192.168.0.0/16", "nexthop": "10.0.0.9"}],
+        "domain": "web.example",
+        "lease_s": 600,
+    }
     changed = _reply(http.patch(web, json=body), 200)
     assert changed == {**shown, **body}
     assert _reply(http.get("/v1/tenants/red/networks"), 200) == {"items": [changed]}
@@ -70,7 +83,7 @@ def test_port(http: httpx.Client, web: str) -> None:
         "tenant": "red",
         "network": "web",
         "mac": "02:00:00:00:00:01",
-        "addresses": ["10.0.0.2", "fd00::2"],
+        "addresses": ["10.0.0.2", "fd00::ff:fe00:1"],
         "port_security": True,
         "offload": "none",
         "underlay_ip": None,
@@ -89,7 +102,10 @@ def test_port(http: httpx.Client, web: str) -> None:
     assert int(created["mac"][:2], 16) & 3 == 2
     assert [item["name"] for item in _reply(http.get(f"{web}/ports"), 200)["items"]] == ["a0", "a1"]
     assert http.delete(f"{web}/ports/a1").status_code == 204
-    assert _reply(http.post(f"{web}/ports", json={"name": "a2"}), 201)["addresses"] == ["10.0.0.2", "fd00::2"]
+    assert _reply(http.post(f"{web}/ports", json={"name": "a2", "mac": "02:00:00:00:00:03"}), 201)["addresses"] == [
+        "10.0.0.2",
+        "fd00::ff:fe00:3",
+    ]
 
 
 def test_port_counters(http: httpx.Client, web: str) -> None:
@@ -103,6 +119,7 @@ def test_port_counters(http: httpx.Client, web: str) -> None:
         "rx_dropped": 5,
         "tx_dropped": 6,
         "spoofed_packets": 7,
+        "asked": {"ack": 1, "offer": 2},
     }
     assert "is not bound" in _reply(http.get(f"{web}/ports/a1/counters"), 409)["detail"]
     assert "did not answer" in _reply(http.get(f"{web}/ports/mute1/counters"), 504)["detail"]

@@ -58,26 +58,35 @@ def test_network(web: Nvo3, controller: Any) -> None:
     changed = _json(web("network set blue/web --mtu 1300 --no-pool -o json"))
     assert changed == {**created, "mtu": 1300, "pools": []}
     assert _json(web("network set blue/web --pool 10.0.0.0/8 --vni 78 -o json"))["vni"] == 78
+    told = "--gateway 10.0.0.1 --dns-server 9.9.9.9 --dns-server 1.1.1.1 --route 192.168.0.0/16=10.0.0.9 --domain example --lease 60"
+    changed = _json(web(f"network set blue/web {told} --no-dhcp -o json"))
+    assert (changed["gateways"], changed["dns_servers"], changed["dhcp"]) == (["10.0.0.1"], ["9.9.9.9", "1.1.1.1"], False)
+    assert (changed["routes"], changed["lease_s"]) == ([{"destination": "192.168.0.0/16", "nexthop": "10.0.0.9"}], 60)
+    assert ["ROUTES", "192.168.0.0/16=10.0.0.9"] in _table(web("network show blue/web"))
+    changed = _json(web("network set blue/web --no-gateway --no-dns-server --no-route --dhcp -o json"))
+    assert (changed["gateways"], changed["dns_servers"], changed["routes"], changed["dhcp"]) == ([], [], [], True)
+    assert "is not DESTINATION=NEXTHOP" in web("network set blue/web --route 10.0.0.9").err
     assert web("network delete blue/web").status == 0
 
 
 def test_port(web: Nvo3) -> None:
     shown = _json(web("port show red/web/a1 -o json"))
-    assert (shown["mac"], shown["addresses"]) == ("02:00:00:00:00:01", ["10.0.0.2", "fd00::2"])
+    assert (shown["mac"], shown["addresses"]) == ("02:00:00:00:00:01", ["10.0.0.2", "fd00::ff:fe00:1"])
     assert _json(web("port list red/web -o json")) == [shown]
     created = _json(web("port create red/web/a2 --address 10.0.0.9 --address fd00::9 --no-port-security -o json"))
     assert (created["addresses"], created["port_security"]) == (["10.0.0.9", "fd00::9"], False)
     changed = _json(web("port set red/web/a2 --no-address --port-security --mac 02-00-00-00-00-0F -o json"))
     assert (changed["addresses"], changed["port_security"], changed["mac"]) == ([], True, "02:00:00:00:00:0f")
     assert _table(web("port list red/web"))[0] == [*("PORT", "MAC", "ADDRESSES", "STATE", "HYPERVISOR", "UUID", "DETAIL")]
-    assert _table(web("port list red/web"))[1][:4] == ["red/web/a1", "02:00:00:00:00:01", "10.0.0.2,fd00::2", "unbound"]
+    assert _table(web("port list red/web"))[1][:4] == ["red/web/a1", "02:00:00:00:00:01", "10.0.0.2,fd00::ff:fe00:1", "unbound"]
     assert web("port delete red/web/a2").status == 0
 
 
 def test_port_that_is_up(web: Nvo3) -> None:
     web("port create red/web/up1")
     assert _json(web("port counters red/web/up1 -o json"))["spoofed_packets"] == 7
-    assert _table(web("port counters red/web/up1"))[0] == ["RX", "PACKETS", "1"]
+    shown = _table(web("port counters red/web/up1"))
+    assert (shown[0], shown[-1]) == (["RX", "PACKETS", "1"], ["ASKED", "ack=1,offer=2"])
     assert _json(web("port show red/web/up1 --wait -o json"))["status"]["state"] == "up"
     refused = web("port show red/web/a1 --wait --timeout 0.2")
     assert refused.status == 1

@@ -72,8 +72,8 @@ def test_set_network(red: Any) -> None:
 
 def test_pools_grow_and_shrink_around_the_ports(red: Any) -> None:
     command.set_network(red, "red", "web", pools=["10.0.0.0/16", "fd00::/48"])
-    command.set_network(red, "red", "web", pools=["10.0.0.0/29", "fd00::/126"])
-    message = _refused(Conflict, red, command.set_network, "red", "web", pools=["10.0.0.0/30", "fd00::/126"])
+    command.set_network(red, "red", "web", pools=["10.0.0.0/29", "fd00::/63"])
+    message = _refused(Conflict, red, command.set_network, "red", "web", pools=["10.0.0.0/30", "fd00::/64"])
     assert message == "pools: port red/web/a2: 10.0.0.3 is the broadcast address of 10.0.0.0/30"
     message = _refused(Conflict, red, command.set_network, "red", "web", pools=[])
     assert message == "pools: port red/web/a1: 10.0.0.2: the network has no IPv4 pool"
@@ -102,7 +102,7 @@ def test_change_of_nothing_is_no_change(red: Any) -> None:
     command.set_tenant(red, "red")
     command.set_tenant(red, "red", name="red")
     command.set_network(red, "red", "web", vni=5000, pools=["fd00::/64", "10.0.0.0/24"])
-    command.set_port(red, "red", "web", "a1", addresses=["fd00::2", "10.0.0.2"])
+    command.set_port(red, "red", "web", "a1", addresses=["fd00::ff:fe00:1", "10.0.0.2"])
     command.set_settings(red)
     assert len(red.events) == before
 
@@ -286,6 +286,48 @@ def test_pool_that_is_full(northbound: Any) -> None:
     assert message == "addresses: no address of 10.0.0.0/30 is free in network web"
     # The gateway's is not given out, but may be asked for.
     assert command.create_port(northbound, "red", "web", "a3", addresses=["10.0.0.1"]).addresses
+
+
+def test_address_that_a_guest_makes_of_its_mac_is_the_ports_where_it_is_free(red: Any) -> None:
+    """RFC 4862 in a /64; in another pool, or where it is taken, the lowest free one."""
+    assert [str(red.view.port("red", "web", name).addresses[1]) for name in ("a1", "a2")] == ["fd00::ff:fe00:1", "fd00::ff:fe00:2"]
+    command.create_port(red, "red", "web", "b1", mac="02:00:00:00:00:04", addresses=["fd00::ff:fe00:3"])
+    assert str(command.create_port(red, "red", "web", "b2", mac="02:00:00:00:00:03").addresses[1]) == "fd00::2"
+    command.create_network(red, "red", "small", pools=["fd01::/120"])
+    assert str(command.create_port(red, "red", "small", "c1", mac="02:00:00:00:00:01").addresses[0]) == "fd01::2"
+
+
+def test_what_guests_are_told_is_stored_and_read_back(red: Any) -> None:
+    told: dict[str, Any] = {
+        "gateways": ["fd00::1", "10.0.0.1"],
+        "dns_servers": ["9.9.9.9", "fd00::53", "1.1.1.1"],
+        "routes": [("192.168.0.0/16", "10.0.0.9"), ("172.16.0.0/12", "10.0.0.8")],
+        "domain": "web.example",
+        "lease_s": 60,
+        "dhcp": False,
+    }
+    network = command.create_network(red, "red", "told", pools=["10.0.0.0/24", "fd00::/64"], **told)
+    assert red.view.network("red", "told") == network
+    assert [str(gateway) for gateway in network.gateways] == ["10.0.0.1", "fd00::1"]
+    assert [str(server) for server in network.dns_servers] == told["dns_servers"]
+    assert [str(route.destination) for route in network.routes] == ["172.16.0.0/12", "192.168.0.0/16"]
+    web = red.view.network("red", "web")
+    assert (web.dhcp, web.gateways, web.dns_servers, web.routes, web.domain, web.lease_s) == (True, (), (), (), "", 3600)
+    assert command.set_network(red, "red", "web", **told).dns_servers == network.dns_servers
+    before = len(red.events)
+    command.set_network(red, "red", "web", **told)
+    assert len(red.events) == before
+    assert _refused(ConfigError, red, command.set_network, "red", "web", pools=["10.0.0.0/24", "fd00:0:0:1::/64"]).startswith("gateways[1]")
+    changed = command.set_network(red, "red", "web", gateways=[], dns_servers=[], routes=[], domain="", dhcp=True)
+    assert (changed.gateways, changed.dns_servers, changed.routes, changed.domain, changed.dhcp, changed.lease_s) == (
+        (),
+        (),
+        (),
+        "",
+        True,
+        60,
+    )
+    assert red.view.network("red", "web") == changed
 
 
 def test_delete_gives_addresses_back(red: Any) -> None:

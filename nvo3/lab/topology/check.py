@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from nvo3.lab.errors import LabError, TopologyInvalid
 from nvo3.lab.names import RESERVED
 from nvo3.lab.topology import source
-from nvo3.lab.topology.schema import GuestSpec, NetworkSpec, TenantSpec, Topology
+from nvo3.lab.topology.schema import GuestSpec, NetworkSpec, RouteSpec, TenantSpec, Topology
 
 Finding = tuple[source.Path, str]
 
@@ -101,7 +101,7 @@ def _fields(loc: source.Path) -> tuple[str, ...]:
     if loc[:1] == ("guests",):
         model = GuestSpec
     elif loc[:1] == ("tenants",):
-        model = TenantSpec if len(loc) == 2 else NetworkSpec
+        model = TenantSpec if len(loc) == 2 else RouteSpec if "routes" in loc[4:] else NetworkSpec
     return tuple(model.model_fields)
 
 

@@ -85,6 +85,13 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class RouteSpec(Spec):
+    """A route for guests."""
+
+    destination: Pool
+    nexthop: Address
+
+
 class NetworkSpec(Spec):
     """An L2 overlay.  What is not given is left to the API's defaults."""
 
@@ -92,6 +99,12 @@ class NetworkSpec(Spec):
     encapsulation: Annotated[str, BeforeValidator(_encapsulation)] | None = None
     mtu: Annotated[int, Field(ge=MTU_MIN, le=MTU_MAX)] | None = None
     pools: list[Pool] = []
+    dhcp: bool | None = None
+    gateways: list[Address] | None = None
+    dns_servers: list[Address] | None = None
+    routes: list[RouteSpec] | None = None
+    domain: str | None = None
+    lease_s: int | None = None
 
 
 class TenantSpec(Spec):
