@@ -80,6 +80,18 @@ class RememberView:
 
 
 @dataclass(frozen=True, slots=True)
+class Advertise:
+    """Tell a network's guests what it is now, by router advertisements.
+
+    before, router_before: what they were told, where that has changed.
+    """
+
+    network: UUID
+    before: Network | None = None
+    router_before: Port | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SyncSwitch:
     """Read a bridge's flows and bring them to `Controller.desired_flows`."""
 
@@ -103,7 +115,17 @@ class PortMoved:
     port: UUID
 
 
-Effect = PortMoved | ConnectHypervisor | DisconnectHypervisor | ConfigureBridge | RememberView | SyncSwitch | ChangeFlows | VnicEffect
+Effect = (
+    PortMoved
+    | ConnectHypervisor
+    | DisconnectHypervisor
+    | ConfigureBridge
+    | RememberView
+    | Advertise
+    | SyncSwitch
+    | ChangeFlows
+    | VnicEffect
+)
 
 
 @dataclass(slots=True)
@@ -182,6 +204,15 @@ class Controller:
     def desired_rules(self, port: UUID) -> tuple[Iterable[VnicRule], int]:
         """Return what a vNIC that was started should have now, and the epoch of that."""
         return self.vnics.desired(port), self.epoch
+
+    def guest_at(self, dpid: Dpid, ofport: int) -> tuple[Network, Port] | None:
+        """Return whose packets come in by a port of a bridge, None where no port of ours is bound there."""
+        hypervisor = self._by_dpid.get(dpid)
+        port = self.inventory.port_at(hypervisor, ofport) if hypervisor is not None else None
+        if port is None:
+            return None
+        row = self.inventory.ports[port]
+        return self.inventory.networks[row.network], row
 
     def knows(self, dpid: Dpid) -> bool:
         """Tell whether a bridge belongs to a registered hypervisor."""
@@ -262,8 +293,7 @@ class Controller:
             case Tenant():
                 self.inventory.tenants[row.uuid] = row
             case Network():
-                self.inventory.put_network(row)
-                self._mark_network(row.uuid)
+                self._upsert_network(row)
             case Port():
                 self._upsert_port(row)
             case Hypervisor():
@@ -276,12 +306,36 @@ class Controller:
             for network in self.inventory.networks:
                 self._mark_network(network)
 
+    def _upsert_network(self, row: Network) -> None:
+        before = self.inventory.networks.get(row.uuid)
+        router = self.inventory.router_of(before) if before is not None else None
+        self.inventory.put_network(row)
+        self._mark_network(row.uuid)
+        if before is not None and row.configures(6) and _advertised(before) != _advertised(row):
+            self._effects.append(Advertise(row.uuid, before, router))
+
+    def _follow_router(self, network: UUID, *ports: Port | None) -> Callable[[], None]:
+        """Take note of a network's router before these ports change; call what it returns afterwards."""
+        row = self.inventory.networks.get(network)
+        gateways = set(row.gateways) if row is not None else set()
+        if row is None or not any(port is not None and gateways & set(port.addresses) for port in ports):
+            return lambda: None
+        router = self.inventory.router_of(row)
+
+        def changed() -> None:
+            if self.inventory.router_of(row) != router and row.configures(6):
+                self._effects.append(Advertise(network, None, router))
+
+        return changed
+
     def _upsert_port(self, row: Port) -> None:
         before = self.inventory.ports.get(row.uuid)
         if before is not None and before.network != row.network:
             self._delete_port(row.uuid)
         encapsulated = self.encapsulates(row.uuid)
+        router_changed = self._follow_router(row.network, before, row)
         self.inventory.put_port(row)
+        router_changed()
         self._rebind(row.uuid)
         self._mark_port(row)
         if self.encapsulates(row.uuid) != encapsulated:
@@ -292,9 +346,11 @@ class Controller:
         if row is None:
             return
         self._mark_port(row)
+        router_changed = self._follow_router(row.network, row)
         before = self.inventory.unbind(port)
         self._mark_moved(row, before, None)
         self.inventory.remove_port(port)
+        router_changed()
         if row.offload != NONE:
             self._configure_claimed(port)
         self._changed_at.pop(port, None)
@@ -534,3 +590,8 @@ class Controller:
         parts, bridge.dirty = bridge.dirty, set()
         self.n_computed += len(parts)
         return bridge.table.replace([(p, compose.compute(self.inventory, hypervisor, p)) for p in parts])
+
+
+def _advertised(network: Network) -> object:
+    """Return what of a network guests are told by router advertisements."""
+    return network.dhcp, network.pools, network.gateways, network.dns_servers, network.domain, network.mtu

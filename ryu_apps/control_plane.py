@@ -27,18 +27,22 @@ from nvo3.pipeline import compose
 from nvo3.pipeline.flow import Table
 from nvo3.tunnels import TunnelTraffic
 from ryu_apps.agents import Agents
+from ryu_apps.guests import Guests
 
 _SPOOFED = (Table.PORT_SECURITY, Table.UNDERLAY)
 _NO_HYPERVISOR = HypervisorStatus("connecting", False, 0, None, (), 0)
 
 
 class Plane:
-    """switches: the connections, kept by the context.  agents: the sessions with vNICs.  events: as logged."""
+    """switches: the connections, kept by the context.  agents: the sessions with vNICs.  guests: what they ask.  events: as logged."""
 
-    def __init__(self, controller: Controller, switches: Mapping[Dpid, LiveSession], agents: Agents, events: EventLog) -> None:
+    def __init__(
+        self, controller: Controller, switches: Mapping[Dpid, LiveSession], agents: Agents, guests: Guests, events: EventLog
+    ) -> None:
         self._core = controller
         self.events = events
         self._agents = agents
+        self._guests = guests
         self._switches = switches
         self._changed = eventlet.event.Event()
 
@@ -156,6 +160,7 @@ class Plane:
             counted.rx_dropped,
             counted.tx_dropped,
             spoofed,
+            self._guests.outcomes(port),
         )
 
     # Flows and tunnels.

@@ -18,6 +18,7 @@ from os_ken import cfg
 from nvo3 import options
 from nvo3.chronicle import Chronicle
 from nvo3.controller import (
+    Advertise,
     ChangeFlows,
     ConfigureBridge,
     ConnectHypervisor,
@@ -39,9 +40,11 @@ from nvo3.openflow.session import Confirmed, FlowsRead, PacketIn, Refused, Sessi
 from nvo3.ovsdb import seen, server
 from nvo3.ovsdb.hypervisor import HypervisorLink
 from nvo3.ovsdb.northbound import Northbound
+from nvo3.pipeline.flow import Table
 from nvo3.vnics import ChangeRules, StartVnic, StopVnic
 from ryu_apps.agents import Agents
 from ryu_apps.control_plane import Plane
+from ryu_apps.guests import Guests
 
 LOG = logging.getLogger("nvo3")
 
@@ -92,7 +95,8 @@ class Nvo3Context:
         self._server: server.Server | None = None
         self.controller = Controller()
         self.agents = Agents(self._send_frame, self.post, self._port_name, self.controller.is_plain)
-        self.plane = Plane(self.controller, self._switches, self.agents, EventLog(lambda: datetime.now(UTC)))
+        self.guests = Guests(self.controller, self._send_frame)
+        self.plane = Plane(self.controller, self._switches, self.agents, self.guests, EventLog(lambda: datetime.now(UTC)))
         self._chronicle = Chronicle(self.controller, self.plane.events, self.plane.hypervisor_status)
         try:
             self.northbound = self._open_northbound()
@@ -116,6 +120,7 @@ class Nvo3Context:
         """Let go of everything; hypervisors keep what they have."""
         self._ticker.kill()
         self.agents.close()
+        self.guests.close()
         self._memory.close()
         self.northbound.stop()
         for link in self._links.values():
@@ -168,6 +173,8 @@ class Nvo3Context:
                 self._chronicle.note_binding(port)
             case StartVnic() | StopVnic() | ChangeRules():
                 self.agents.carry_out(effect)
+            case Advertise():
+                self.guests.carry_out(effect)
             case ConfigureBridge(hypervisor_id, patch, sclp_payload):
                 if (link := self._links.get(hypervisor_id)) is not None:
                     link.configure(patch, sclp_payload)
@@ -212,8 +219,10 @@ class Nvo3Context:
             case Refused(error_type, code):
                 LOG.error("switch %016x: refused a change: OpenFlow error type %d code %d", dpid, error_type, code)
                 self.post(FlowsRefused(dpid, f"switch refused a change: OpenFlow error type {error_type} code {code}"))
-            case PacketIn(ofport, data):
+            case PacketIn(Table.VNIC_CONTROL, ofport, data):
                 self.agents.receive(dpid, ofport, data)
+            case PacketIn(Table.CONFIGURATION, ofport, data):
+                self.guests.receive(dpid, ofport, data)
 
     def _send_frame(self, dpid: Dpid, ofport: int, frame: bytes) -> None:
         if (switch := self._switches.get(dpid)) is not None:

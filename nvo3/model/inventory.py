@@ -18,12 +18,13 @@ _NO_VIEW = HypervisorView(None, (), None, ())
 
 @dataclass(slots=True)
 class Host:
-    """A hypervisor and what it last told.  tunnels: encapsulation -> ofport.  vports: by port."""
+    """A hypervisor and what it last told.  tunnels: encapsulation -> ofport.  vports: by port.  ofports: ofport -> port."""
 
     row: Hypervisor
     view: HypervisorView = _NO_VIEW
     tunnels: dict[str, int] = field(default_factory=dict)
     vports: dict[UUID, Vport] = field(default_factory=dict)
+    ofports: dict[int, UUID] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,24 @@ class Inventory:
     def binding(self, port: UUID) -> Binding | None:
         """Return where a port is bound."""
         return self._bound_to.get(port)
+
+    def port_at(self, hypervisor: UUID, ofport: int) -> UUID | None:
+        """Return the port that is bound at an OpenFlow port of a hypervisor's bridge."""
+        port = self.hosts[hypervisor].ofports.get(ofport)
+        binding = self._bound_to.get(port) if port is not None else None
+        return port if binding is not None and (binding.hypervisor, binding.vport.ofport) == (hypervisor, ofport) else None
+
+    def router_of(self, network: Network) -> Port | None:
+        """Return the port that has the network's IPv6 gateway, None without one."""
+        gateway = next((g for g in network.gateways if g.version == 6), None)
+        if gateway is None:
+            return None
+        key = ("router", network.uuid, gateway)
+        if key not in self.memo:
+            ports = (self.ports[port] for port in self.ports_of(network.uuid))
+            self.memo[key] = next((port for port in ports if gateway in port.addresses), None)
+        router: Port | None = self.memo[key]
+        return router
 
     def vnics_of(self, network: UUID) -> Iterator[UUID]:
         """Yield the ports of a network whose vNICs encapsulate: bound where a patch leads to the underlay."""
@@ -208,6 +227,7 @@ class Inventory:
         before, after = host.vports, {v.port: v for v in view.vports}
         changed = {p for p in before.keys() | after.keys() if before.get(p) != after.get(p)}
         host.view, host.tunnels, host.vports = view, dict(view.tunnels), after
+        host.ofports = {v.ofport: v.port for v in view.vports}
         for port in changed:
             self._claim(port, hypervisor, after.get(port))
         return changed

@@ -146,12 +146,12 @@ def flow_mod(message: bytes) -> FlowMod:
     return FlowMod(command, table, priority, message[start:end], cookie, cookie_mask, out_port, out_group)
 
 
-def packet_in(message: bytes) -> tuple[int, bytes]:
-    """Return the port and the packet of a PACKET_IN that holds it whole (OpenFlow 1.3.5 section 7.4.1)."""
+def packet_in(message: bytes) -> tuple[int, int, bytes]:
+    """Return the table, the port and the packet of a PACKET_IN that holds it whole (OpenFlow 1.3.5 section 7.4.1)."""
     start = _PACKET_IN.size
     if len(message) < start + 8:
         raise Malformed(f"PACKET_IN of {len(message)} bytes; at least {start + 8}")
-    _, size, _, _, _ = _PACKET_IN.unpack_from(message)
+    _, size, _, table, _ = _PACKET_IN.unpack_from(message)
     _, match_size = _MATCH.unpack_from(message, start)
     data = start + ((match_size + 7) & ~7) + 2
     if match_size < 4 or data > len(message) or size > len(message) - data:
@@ -162,7 +162,7 @@ def packet_in(message: bytes) -> tuple[int, bytes]:
         raise Malformed(str(error)) from None
     if not fields.startswith(_IN_PORT) or len(fields) < 8:
         raise Malformed("PACKET_IN without in_port")
-    return int.from_bytes(fields[4:8], "big"), message[data:]
+    return table, int.from_bytes(fields[4:8], "big"), message[data:]
 
 
 def error(message: bytes) -> tuple[int, int]:

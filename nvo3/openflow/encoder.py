@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from nvo3.openflow import oxm
-from nvo3.pipeline.flow import CONTROLLER, Action, FlowSpec, Move, Output, Resubmit, SetField
+from nvo3.pipeline.flow import CONTROLLER, Action, FlowSpec, Meter, Move, Output, Resubmit, SetField
 
 OFP_VERSION = 0x04
 OFPT_ERROR = 1
+OFPT_SET_CONFIG = 9
 OFPT_PACKET_IN = 10
 OFPT_EXPERIMENTER = 4
 OFPT_PACKET_OUT = 13
@@ -32,6 +33,7 @@ OFPFC_DELETE_STRICT = 4
 
 ANY = 0xFFFFFFFF  # OFPP_ANY, OFPG_ANY, OFP_NO_BUFFER
 OFPTT_ALL = 0xFF
+_OFPC_FRAG_NX_MATCH = 3
 _NO_BUFFER = 0xFFFF  # OFPCML_NO_BUFFER: the whole packet
 _NX_VENDOR = 0x00002320
 _NXAST_REG_MOVE = 6
@@ -64,6 +66,7 @@ _WRITE_METADATA = struct.Struct("!HH4xQQ")
 _APPLY_ACTIONS = struct.Struct("!HH4x")
 _GOTO_TABLE = struct.Struct("!HHB3x")
 _METER = struct.Struct("!HHI")
+_SET_CONFIG = struct.Struct("!HH")
 _METER_MOD = struct.Struct("!HHI")
 _METER_BAND_DROP = struct.Struct("!HHII4x")
 _BUNDLE_CONTROL = struct.Struct("!BBHIIIIHH")
@@ -117,7 +120,7 @@ def serialize_instructions(flow: FlowSpec) -> bytes:
     """Return the instructions in the order in which OVS reports them: meter, apply actions, write metadata, goto table."""
     parts = []
     if flow.meter is not None:
-        parts.append(_METER.pack(6, 8, flow.meter))
+        parts.append(_METER.pack(6, 8, flow.meter.id))
     if flow.actions:
         actions = b"".join([serialize_action(a) for a in flow.actions])
         parts.append(_APPLY_ACTIONS.pack(4, 8 + len(actions)) + actions)
@@ -151,13 +154,22 @@ def add_flow(xid: int, flow: FlowSpec) -> bytes:
     )
 
 
-def meter_mod(xid: int, meter: int, packets_per_s: int) -> bytes:
+def set_config(xid: int) -> bytes:
+    """Return the message that has first fragments match by their L4 ports, too; nothing that misses a table is sent to us.
+
+    Else a guest would get past what forbids it a port by cutting its packets: Open vSwitch takes the ports of all fragments for 0 unless
+    told OFPC_FRAG_NX_MATCH (set-frags in ovs-ofctl(8)).
+    """
+    return _HEADER.pack(OFP_VERSION, OFPT_SET_CONFIG, 12, xid) + _SET_CONFIG.pack(_OFPC_FRAG_NX_MATCH, 0)
+
+
+def meter_mod(xid: int, meter: Meter) -> bytes:
     """Return the message that adds a meter, which drops what exceeds a rate; a burst lasts at most a second.
 
     A switch that has the meter answers with an error.  Source: OpenFlow 1.3.5 section 7.3.4.5.
     """
     flags = 1 << 1 | 1 << 2  # OFPMF_PKTPS, OFPMF_BURST
-    body = _METER_MOD.pack(0, flags, meter) + _METER_BAND_DROP.pack(1, 16, packets_per_s, packets_per_s)
+    body = _METER_MOD.pack(0, flags, meter.id) + _METER_BAND_DROP.pack(1, 16, meter.packets_per_s, meter.packets_per_s)
     return _HEADER.pack(OFP_VERSION, OFPT_METER_MOD, 8 + len(body), xid) + body
 
 

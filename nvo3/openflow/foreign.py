@@ -12,9 +12,9 @@ from nvo3.model.errors import Conflict, Unavailable
 from nvo3.openflow import decoder, encoder
 from nvo3.openflow.decoder import FlowMod, InstalledFlow
 from nvo3.openflow.session import Statistics
+from nvo3.pipeline.flow import METER_MAX
 
 _TIMEOUT_S = 30.0  # there may be very many flows
-_METER_MAX = 0xFFFF  # our meters have the numbers of ports
 _STRICT = (encoder.OFPFC_ADD, encoder.OFPFC_MODIFY_STRICT, encoder.OFPFC_DELETE_STRICT)
 
 
@@ -64,8 +64,8 @@ def send(live: Live, message: bytes) -> None:
             return
         case encoder.OFPT_METER_MOD:
             meter = int.from_bytes(message[12:16], "big")
-            if meter <= _METER_MAX or meter == encoder.ANY:
-                raise Conflict(f"those up to {_METER_MAX} of this bridge are the overlay's", "meter_id", meter)
+            if meter <= METER_MAX or meter == encoder.ANY:
+                raise Conflict(f"those up to {METER_MAX} of this bridge are the overlay's", "meter_id", meter)
         case encoder.OFPT_ROLE_REQUEST if message[8:12] != bytes(4):
             raise Conflict("the controller needs the role that it has at this bridge")
         case encoder.OFPT_EXPERIMENTER:

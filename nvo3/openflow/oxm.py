@@ -24,6 +24,7 @@ _FIELDS: dict[Field, tuple[int, int, int]] = {
     Field.IP_PROTO: (_BASIC, 10, 1),
     Field.IPV4_SRC: (_BASIC, 11, 4),
     Field.TCP_DST: (_BASIC, 14, 2),
+    Field.UDP_SRC: (_BASIC, 15, 2),
     Field.UDP_DST: (_BASIC, 16, 2),
     Field.IPV4_DST: (_BASIC, 12, 4),
     Field.ARP_OP: (_BASIC, 21, 2),

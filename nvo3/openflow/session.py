@@ -13,11 +13,7 @@ from enum import Enum, auto
 
 from nvo3.openflow import decoder, encoder
 from nvo3.openflow.decoder import FlowMod, InstalledFlow, PortStats, WireKey
-from nvo3.pipeline.flow import FlowKey, FlowSpec
-from nvo3.pipeline.vnic_control import STRANGERS_METER
-
-METER_PACKETS_PER_S = 200  # what a vNIC's agent may send to the controller, and many times what it needs
-STRANGERS_PACKETS_PER_S = 20  # what all guests of a hypervisor may that are to have none
+from nvo3.pipeline.flow import FlowKey, FlowSpec, Meter
 
 
 class State(Enum):
@@ -58,8 +54,9 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class PacketIn:
-    """A flow of ours gave the controller a packet that came in by a port."""
+    """A flow of ours gave the controller a packet that came in by a port.  table: the flow's."""
 
+    table: int
     ofport: int
     data: bytes
 
@@ -85,7 +82,7 @@ class SwitchSession:
         self._installed: list[InstalledFlow] = []
         self._bundles: dict[int, int] = {}  # xid -> seq
         self._queries: dict[int, _Partial] = {}
-        self._meters: set[int] = set()
+        self._meters: set[Meter] = set()
         self._metering = 0  # xid of messages that add meters
 
     def owns(self, message_type: int, xid: int) -> bool:
@@ -95,12 +92,14 @@ class SwitchSession:
         return xid != 0 and (xid in (self._reading, self._metering) or xid in self._bundles or xid in self._queries)
 
     def start(self) -> bytes:
-        """Begin, or begin again after a refusal: return the request for all flows."""
+        """Begin, or begin again after a refusal: return the switch's configuration and the request for all flows."""
         self.state = State.READING
         self._bundles.clear()
         self._installed = []
         self._reading = self._next_xid()
-        return encoder.flow_stats_request(self._reading, encoder.COOKIE_PREFIX, encoder.COOKIE_PREFIX_MASK)
+        return encoder.set_config(self._next_xid()) + encoder.flow_stats_request(
+            self._reading, encoder.COOKIE_PREFIX, encoder.COOKIE_PREFIX_MASK
+        )
 
     def reconcile(self, desired: Iterable[FlowSpec], seq: int) -> bytes:
         """Return the bundle from what is installed to what is desired, b"" where they agree.
@@ -219,15 +218,14 @@ class SwitchSession:
         self._bundles[xid] = seq
         return encoder.bundle(xid, self._bundle_id, messages)
 
-    def _add_meters(self, meters: Iterable[int]) -> bytes:
+    def _add_meters(self, meters: Iterable[Meter]) -> bytes:
         """Return the messages that add those that this session has not added.  A switch that has one says so by an error, to be ignored."""
         missing = set(meters) - self._meters
         if not missing:
             return b""
         self._meters |= missing
         self._metering = self._metering or self._next_xid()
-        rates = {meter: STRANGERS_PACKETS_PER_S if meter == STRANGERS_METER else METER_PACKETS_PER_S for meter in sorted(missing)}
-        return b"".join(encoder.meter_mod(self._metering, meter, rate) for meter, rate in rates.items())
+        return b"".join(encoder.meter_mod(self._metering, meter) for meter in sorted(missing))
 
     def _query(self) -> int:
         xid = self._next_xid()

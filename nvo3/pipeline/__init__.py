@@ -4,7 +4,8 @@
     2  vnic_control   CVSW's control frames of a vNIC that encapsulates     -> controller
     3  underlay       its tunnel packets                                    <-> br-phy
     5  admit          tunnel: (outer source, network) allowed?              -> l2
-   10  port_security  guest: sends only from its own addresses              -> answer
+   10  port_security  guest: sends only from its own addresses              -> answer, configuration
+   12  configuration  what it asks about its own addresses: DHCP, router solicitations   -> controller
    30  answer         ARP requests and neighbour solicitations, from the model -> l2, send_answer
    31  send_answer    finishes a neighbour advertisement, back to the guest
    50  l2             destination MAC -> local port or remote hypervisor    -> output, flood

@@ -5,10 +5,10 @@ question for an address that nobody has is dropped; a pure L2 network knows no a
 own address, or its duplicate address detection (RFC 5227, RFC 4862) would find itself.
 """
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
-from nvo3.model.ids import mac_to_int
-from nvo3.model.logical import Network, Port
+from nvo3.model.ids import SERVICE_MAC, mac_to_int
+from nvo3.model.logical import Network, Port, dhcp_server
 from nvo3.pipeline.flow import (
     IN_PORT,
     Cond,
@@ -35,6 +35,7 @@ from nvo3.pipeline.packet import (
 
 _OWN = 110
 _ANSWER = 100
+_SERVER = 90
 _UNKNOWN = 10
 _REST = 0
 
@@ -50,11 +51,17 @@ def base() -> list[FlowSpec]:
 
 
 def for_network(network: Network) -> list[FlowSpec]:
-    """Questions that nobody can answer end here, where all addresses are known."""
+    """Questions that nobody can answer end here, where all addresses are known; but for those about the DHCP server."""
     if not network.pools:
         return []
     questions: list[Match] = [ARP, icmpv6(ND_SOLICITATION)]
-    return [build_flow(Table.ANSWER, _UNKNOWN, (*q, Cond(Field.METADATA, network.vni)), owner=network.uuid) for q in questions]
+    flows = [build_flow(Table.ANSWER, _UNKNOWN, (*q, Cond(Field.METADATA, network.vni)), owner=network.uuid) for q in questions]
+    servers = [dhcp_server(pool) for pool in network.pools if isinstance(pool, IPv4Network)] if network.dhcp else []
+    for server in servers:  # where it is no port's: who renews a lease sends to it (RFC 2131 section 4.4.5)
+        match = (*_question(server), Cond(Field.METADATA, network.vni))
+        actions = arp_reply(mac_to_int(SERVICE_MAC), int(server))
+        flows.append(build_flow(Table.ANSWER, _SERVER, match, owner=network.uuid, actions=actions))
+    return flows
 
 
 def for_port(network: Network, port: Port) -> list[FlowSpec]:

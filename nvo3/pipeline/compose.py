@@ -13,7 +13,7 @@ from nvo3.model.inventory import Binding, Inventory
 from nvo3.model.logical import NONE, SCLP_PAYLOADS, Network, Port
 from nvo3.model.physical import ENCAPSULATIONS
 from nvo3.model.tunnel_key import key_of
-from nvo3.pipeline import admit, answer, classify, flood, l2, output, port_security, underlay, vnic_control
+from nvo3.pipeline import admit, answer, classify, configuration, flood, l2, output, port_security, underlay, vnic_control
 from nvo3.pipeline.flow import FlowSpec
 from nvo3.pipeline.path import Path, choose_encapsulation, mtu_over, patch_path, tunnel_path
 from nvo3.pipeline.vnic import Decapsulate, Encapsulate, VnicRule
@@ -122,6 +122,7 @@ def _port(inventory: Inventory, network: Network, here: UUID, part: Part) -> lis
         *vnic,
         *classify.from_port(network, port, ofport),
         *port_security.check(network, port, ofport),
+        *configuration.from_port(network, port, ofport),
         *answer.for_owner(network, port, ofport),
         *l2.to_local(network, port, ofport),
         *output.to_port(network, port, ofport),

@@ -21,6 +21,7 @@ class Table(IntEnum):
     UNDERLAY = 3
     ADMIT = 5
     PORT_SECURITY = 10
+    CONFIGURATION = 12
     ANSWER = 30
     SEND_ANSWER = 31
     L2 = 50
@@ -38,6 +39,7 @@ class Field(Enum):
     VLAN_VID = "vlan_vid"
     IP_PROTO = "ip_proto"
     TCP_DST = "tcp_dst"
+    UDP_SRC = "udp_src"
     UDP_DST = "udp_dst"
     IPV4_SRC = "ipv4_src"
     IPV4_DST = "ipv4_dst"
@@ -65,6 +67,8 @@ class Field(Enum):
 
     __hash__ = object.__hash__  # members are singletons; Enum's own hash goes through Python code
 
+
+METER_MAX = (1 << 17) - 1  # of our meters; Open vSwitch has twice as many
 
 FROM_UNDERLAY = Field.REG0
 FLOOD_PART = Field.REG1
@@ -126,6 +130,13 @@ class FlowKey(NamedTuple):
     match: Match
 
 
+class Meter(NamedTuple):
+    """What limits a flow, or several of a bridge together.  id: 1..METER_MAX; one id is always of one rate."""
+
+    id: int
+    packets_per_s: int
+
+
 @dataclass(frozen=True, slots=True)
 class FlowSpec:
     """A flow.
@@ -139,7 +150,7 @@ class FlowSpec:
     actions: tuple[Action, ...] = ()
     metadata: int | None = None
     goto: Table | None = None
-    meter: int | None = None
+    meter: Meter | None = None
 
 
 def build_flow(
@@ -151,7 +162,7 @@ def build_flow(
     actions: Iterable[Action] = (),
     metadata: int | None = None,
     goto: Table | None = None,
-    meter: int | None = None,
+    meter: Meter | None = None,
 ) -> FlowSpec:
     """Return a FlowSpec.  goto: a table behind `table`, else ValueError (OpenFlow 1.3.5 section 5.9)."""
     if goto is not None and goto <= table:

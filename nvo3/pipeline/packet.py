@@ -9,12 +9,16 @@ IPV6: Match = (Cond(Field.ETH_TYPE, 0x86DD),)
 TCP = 6  # Field.IP_PROTO
 UDP = 17
 
+DHCP_SERVER_PORT, DHCP_CLIENT_PORT = 67, 68  # RFC 2131 section 4.1
+
 CVSW: Match = (Cond(Field.ETH_TYPE, 0xABBA),)
 CVSW_VERSION = 2
 CVSW_FROM_AGENT = (2, 8, 10, 12, 13, 14)  # message types, see wire.cvsw.Type
 
 ARP_REQUEST = 1  # RFC 826
 ARP_REPLY = 2
+ROUTER_SOLICITATION = 133  # RFC 4861 section 4.1
+ROUTER_ADVERTISEMENT = 134  # RFC 4861 section 4.2
 ND_SOLICITATION = 135  # RFC 4861 section 4.3
 ND_ADVERTISEMENT = 136  # RFC 4861 section 4.4
 ND_OPTION_TARGET_LINK_LAYER = 2  # RFC 4861 section 4.6.1
@@ -33,6 +37,12 @@ def arp_reply(mac: int, address: int) -> tuple[Action, ...]:
         SetField(Field.ARP_SPA, address),
         Output(IN_PORT),
     )
+
+
+def udp_to(dst_port: int, src_port: int | None = None) -> Match:
+    """Conditions for UDP over IPv4 to a port, from another or from any."""
+    source = () if src_port is None else (Cond(Field.UDP_SRC, src_port),)
+    return (*IPV4, Cond(Field.IP_PROTO, UDP), *source, Cond(Field.UDP_DST, dst_port))
 
 
 def icmpv6(icmp_type: int) -> Match:

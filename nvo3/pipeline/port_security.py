@@ -5,6 +5,9 @@ ARP (RFC 826) and the source and link-layer option of a neighbour solicitation (
 dropped, since `answer` gives them; so are router advertisements and redirects.  In a pure L2 network a guest's ARP and ND must
 carry its own MAC.
 
+Where the controller tells guests their addresses, what they ask goes to `configuration`, DHCP from the unspecified address too (and
+nothing else from that), and nobody else may tell: what servers say, and routers, is dropped from every port.
+
 What a port may not send runs into one flow of that port, whose counter is the port's number of spoofed packets.
 """
 
@@ -14,30 +17,61 @@ from nvo3.pipeline.flow import Cond, Field, FlowSpec, Match, Table, build_flow
 from nvo3.pipeline.packet import (
     ARP,
     ARP_REQUEST,
+    DHCP_CLIENT_PORT,
+    DHCP_SERVER_PORT,
     IPV4,
     IPV6,
     ND_ADVERTISEMENT,
     ND_SOLICITATION,
+    ROUTER_ADVERTISEMENT,
+    ROUTER_SOLICITATION,
     icmpv6,
+    udp_to,
 )
 
+_ASK = 130  # what goes to the controller
+_TELL = 125  # what it alone says
 _ND = 120  # what of neighbour discovery may pass
 _ND_DROP = 110  # the rest of it, before the rule for IPv6 at large
 _PASS = 100
 _DROP = 1
-_DROPPED_ND = (ND_ADVERTISEMENT, 134, 137)  # advertisement, router advertisement, redirect (RFC 4861 section 4)
+_DROPPED_ND = (ND_ADVERTISEMENT, ROUTER_ADVERTISEMENT, 137)  # 137: redirect (RFC 4861 section 4.5)
 
 
 def check(network: Network, port: Port, ofport: int) -> list[FlowSpec]:
     """All flows of one port."""
     in_port = (Cond(Field.IN_PORT, ofport),)
+    configuration = _configuration(network, port, in_port)
     if not port.port_security:
-        return [_flow(port, _PASS, in_port, passes=True)]
+        return [*configuration, _flow(port, _PASS, in_port, passes=True)]
     source = (*in_port, Cond(Field.ETH_SRC, mac_to_int(port.mac)))
     known = bool(network.pools or port.addresses)
     flows = _known_addresses(port, in_port, source) if known else _mac_only(port, in_port, source)
     flows.append(_flow(port, _DROP, in_port, passes=False))
-    return flows
+    return [*configuration, *flows]
+
+
+def _configuration(network: Network, port: Port, in_port: Match) -> list[FlowSpec]:
+    """What a guest asks and what it may not tell, where the controller tells it."""
+    asked: list[Match] = []
+    told: list[Match] = []
+    if network.configures(4):
+        own4 = [0, *(int(a) for a in port.addresses if a.version == 4)]
+        asked += [(*m, *udp_to(DHCP_SERVER_PORT, DHCP_CLIENT_PORT)) for m in _sources(port, in_port, Field.IPV4_SRC, own4)]
+        told.append((*in_port, *udp_to(DHCP_CLIENT_PORT)))
+    if network.configures(6):
+        own6 = [0, *(int(a) for a in (port.link_local, *port.addresses) if a.version == 6)]
+        asked += [(*m, *icmpv6(ROUTER_SOLICITATION)) for m in _sources(port, in_port, Field.IPV6_SRC, own6)]
+        told.append((*in_port, *icmpv6(ROUTER_ADVERTISEMENT)))
+    asks = [build_flow(Table.PORT_SECURITY, _ASK, m, owner=port.uuid, goto=Table.CONFIGURATION) for m in asked]
+    return [*asks, *(_flow(port, _TELL, m, passes=False) for m in told)]
+
+
+def _sources(port: Port, in_port: Match, field: Field, own: list[int]) -> list[Match]:
+    """Conditions for the addresses that a port may ask from."""
+    if not port.port_security:
+        return [in_port]
+    return [(*in_port, Cond(Field.ETH_SRC, mac_to_int(port.mac)), Cond(field, address)) for address in own]
 
 
 def _known_addresses(port: Port, in_port: Match, source: Match) -> list[FlowSpec]:

@@ -1,15 +1,17 @@
 """Packets through the emitted flows on a real switch."""
 
 import pytest
-from scapy.all import ARP, ICMP, IP, UDP, Dot1Q, Ether, ICMPv6EchoRequest, IPv6, Raw
+from scapy.all import ARP, ICMP, IP, UDP, Dot1Q, Ether, ICMPv6EchoRequest, IPv6, Raw, fragment
 from scapy.layers.inet6 import (
     ICMPv6ND_NA,
     ICMPv6ND_NS,
     ICMPv6ND_RA,
+    ICMPv6ND_RS,
     ICMPv6NDOptDstLLAddr,
     ICMPv6NDOptSrcLLAddr,
 )
 
+from nvo3.model.ids import SERVICE_MAC
 from tests.pipeline.switch import Switch
 from tests.pipeline.world import World, mac
 
@@ -170,6 +172,91 @@ def spoofs():
 @pytest.mark.parametrize("name", list(spoofs()))
 def test_spoofed_packet_reaches_nobody(switch: Switch, world: World, name: str) -> None:
     assert switch.receive("r1", spoofs()[name]) == {}
+
+
+def n_asked(switch: Switch) -> int:
+    """How many packets went to the controller to be answered."""
+    lines = switch.run("ovs-ofctl", "-O", "OpenFlow13", "dump-flows", "br-int", "table=12").splitlines()
+    return sum(int(line.split("n_packets=")[1].split(",")[0]) for line in lines if "CONTROLLER" in line)
+
+
+def dhcp(src: int, src_ip: str = "0.0.0.0", dst_ip: str = "255.255.255.255", sport: int = 68, dport: int = 67, **kw):
+    ether = Ether(src=kw.get("src_mac", mac(src)), dst=kw.get("dst_mac", BROADCAST))
+    return ether / IP(src=src_ip, dst=dst_ip) / UDP(sport=sport, dport=dport) / Raw(b"\1" * 300)
+
+
+def router_solicitation(src: int, src_ip: str):
+    return Ether(src=mac(src), dst="33:33:00:00:00:02") / IPv6(src=src_ip, dst="ff02::2", hlim=255) / ICMPv6ND_RS()
+
+
+def questions():
+    return {
+        "who has no address": dhcp(1),
+        "who has one": dhcp(1, "10.0.0.1"),
+        "to the server alone": dhcp(1, "10.0.0.1", "10.0.0.1", dst_mac=SERVICE_MAC),
+        "to a guest that would be a server": dhcp(1, "10.0.0.1", "10.0.0.2", dst_mac=mac(2)),
+        "router, from the link-local address": router_solicitation(1, "fe80::ff:fe00:1"),
+        "router, from no address": router_solicitation(1, "::"),
+    }
+
+
+@pytest.mark.parametrize("name", list(questions()))
+def test_what_a_guest_asks_about_its_addresses_goes_to_the_controller_alone(switch: Switch, world: World, name: str) -> None:
+    before = n_asked(switch)
+    assert switch.receive("r1", questions()[name]) == {}
+    assert n_asked(switch) == before + 1
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        dhcp(1, "10.0.0.9"),
+        dhcp(1, src_mac=mac(9)),
+        dhcp(1, sport=1068),
+        dhcp(1, dport=69),
+        Ether(src=mac(1), dst=BROADCAST) / IP(src="0.0.0.0", dst="255.255.255.255") / ICMP(),
+        router_solicitation(1, "fe80::ff:fe00:9"),
+    ],
+    ids=["another's address", "another's MAC", "another source port", "another port", "another protocol", "another's link-local address"],
+)
+def test_who_asks_otherwise_is_not_heard(switch: Switch, world: World, packet) -> None:
+    before = n_asked(switch)
+    assert switch.receive("r1", packet) == {}
+    assert n_asked(switch) == before
+
+
+def server_says():
+    reply = dhcp(1, "10.0.0.1", sport=67, dport=68)
+    ra = Ether(src=mac(1), dst="33:33:00:00:00:01") / IPv6(src="fe80::ff:fe00:1", dst="ff02::1", hlim=255) / ICMPv6ND_RA()
+    long = Ether(src=mac(1), dst=mac(2)) / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=67, dport=68) / Raw(b"\2" * 400)
+    return {
+        "DHCP": reply,
+        "DHCP from another port": dhcp(1, "10.0.0.1", sport=4000, dport=68, dst_mac=mac(2)),
+        "DHCP in a fragment": Ether(src=mac(1), dst=mac(2)) / fragment(long[IP], fragsize=320)[0],
+        "router advertisement": ra,
+    }
+
+
+@pytest.mark.parametrize("port", ["r1", "free"])
+@pytest.mark.parametrize("name", list(server_says()))
+def test_no_guest_says_what_the_controller_does(switch: Switch, world: World, name: str, port: str) -> None:
+    assert switch.receive(port, server_says()[name]) == {}
+
+
+def test_l2_network_has_dhcp_and_routers_of_its_own(switch: Switch, world: World) -> None:
+    for packet in (dhcp(0x31), dhcp(0x31, "10.0.0.1", sport=67, dport=68), router_solicitation(0x31, "fe80::ff:fe00:31")):
+        assert list(switch.receive("l1", packet)) == ["l2"]
+
+
+def test_fragments_of_what_is_allowed_pass(switch: Switch, world: World) -> None:
+    for piece in fragment(ipv4(1, 2)[IP] / Raw(b"x" * 600), fragsize=200):
+        assert list(switch.receive("r1", Ether(src=mac(1), dst=mac(2)) / piece)) == ["r2"]
+
+
+def test_address_of_the_server_is_known_where_it_is_nobodys(switch: Switch, world: World) -> None:
+    # In the other network 10.0.0.1 is a guest's.
+    assert only(switch.receive("e2", arp(0x42, "10.0.0.1", spa="10.0.0.66")), "e2")[ARP].hwsrc == SERVICE_MAC
+    assert only(switch.receive("r2", arp(2, "10.0.0.1")), "r2")[ARP].hwsrc == mac(1)
 
 
 def test_port_without_security_may_send_as_anybody(switch: Switch, world: World) -> None:

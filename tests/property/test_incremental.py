@@ -80,11 +80,17 @@ class Incremental(RuleBasedStateMachine):
         self.views[i] = replace(self.views[i], **values)
         self.do(HypervisorChanged(HYPERVISORS[i].uuid, True, self.views[i]))
 
-    @rule(n=network_ids, encapsulation=st.sampled_from(["auto", "none", "vxlan", "gre"]), pool=st.booleans(), shift=st.booleans())
-    def put_network(self, n, encapsulation, pool, shift) -> None:
+    @rule(
+        n=network_ids,
+        encapsulation=st.sampled_from(["auto", "none", "vxlan", "gre"]),
+        pool=st.booleans(),
+        shift=st.booleans(),
+        dhcp=st.booleans(),
+    )
+    def put_network(self, n, encapsulation, pool, shift, dhcp=True) -> None:
         pools = (ip_network("10.0.0.0/24"),) if pool else ()
         vni = Vni(5000 + n + 100 * shift)
-        self.networks[n] = Network(UUID(int=100 + n), TENANT.uuid, f"n{n}", vni, encapsulation, pools=pools)
+        self.networks[n] = Network(UUID(int=100 + n), TENANT.uuid, f"n{n}", vni, encapsulation, pools=pools, dhcp=dhcp)
         self.do(NorthboundChanged((self.networks[n],)))
 
     @rule(n=network_ids)

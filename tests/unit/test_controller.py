@@ -1,7 +1,7 @@
 """The core: events in, effects out, and how much it computes for a change."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, ip_address, ip_network
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from nvo3.controller import (
     RETRY_S,
     SETTLE_S,
+    Advertise,
     ChangeFlows,
     ConfigureBridge,
     ConnectHypervisor,
@@ -537,3 +538,48 @@ def test_sclp_carries_the_vni_and_frames_larger_than_the_underlays() -> None:
         assert system.tunnel_ports(0) == {ofport}
         keys = {a.value for f in system.flows(0, Table.L2) for a in f.actions if isinstance(a, SetField) and a.field is Field.TUN_ID}
         assert keys == {5001}
+
+
+def advertised(effects: list[Effect]) -> list[Advertise]:
+    return [effect for effect in effects if isinstance(effect, Advertise)]
+
+
+def test_guest_at_a_port_is_the_one_that_is_bound_there() -> None:
+    system = System()
+    port = system.port(1)
+    system.do(NorthboundChanged((port,)))
+    system.plug(0, port, 7)
+    here, there = (dpid_of(hypervisor.uuid) for hypervisor in system.hypervisors)
+    assert system.core.guest_at(here, 7) == (system.network, port)
+    assert system.core.guest_at(here, 8) is system.core.guest_at(there, 7) is system.core.guest_at(Dpid(1), 7) is None
+    system.plug(1, port, 7)  # before it is unplugged here
+    assert system.core.guest_at(there, 7) == (system.network, port) and system.core.guest_at(here, 7) is None
+    system.do(NorthboundChanged(deleted=(("port", port.uuid),)))
+    assert system.core.guest_at(there, 7) is None
+
+
+def test_change_of_what_routers_advertise_is_advertised() -> None:
+    system = System()
+    before = system.network
+    network = replace(before, pools=(ip_network("fd00::/64"),))
+    assert advertised(system.do(NorthboundChanged((network,)))) == [Advertise(network.uuid, before, None)]
+    for same in (replace(network, name="other"), replace(network, vni=Vni(7)), replace(network, lease_s=60)):
+        assert advertised(system.do(NorthboundChanged((same,)))) == []
+        system.do(NorthboundChanged((network,)))
+    for other in (replace(network, mtu=1300), replace(network, dns_servers=(ip_address("fd00::53"),)), replace(network, domain="example")):
+        assert advertised(system.do(NorthboundChanged((other,)))) == [Advertise(network.uuid, network, None)]
+        system.do(NorthboundChanged((network,)))
+    assert advertised(system.do(NorthboundChanged((replace(network, dhcp=False),)))) == []
+
+
+def test_port_that_takes_the_gateways_address_is_advertised() -> None:
+    system = System()
+    system.network = system.change(system.network, pools=(ip_network("fd00::/64"),), gateways=(ip_address("fd00::1"),))
+    gateway, guest = (replace(system.port(n), addresses=(ip_address(f"fd00::{n}"),)) for n in (1, 2))
+    assert advertised(system.do(NorthboundChanged((guest,)))) == []
+    assert advertised(system.do(NorthboundChanged((gateway,)))) == [Advertise(system.network.uuid, None, None)]
+    renamed = replace(gateway, name="renamed")
+    system.do(NorthboundChanged((renamed,)))
+    assert system.core.inventory.router_of(system.network) == renamed
+    assert advertised(system.do(NorthboundChanged(deleted=(("port", gateway.uuid),)))) == [Advertise(system.network.uuid, None, renamed)]
+    assert system.core.inventory.router_of(system.network) is None
