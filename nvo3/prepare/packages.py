@@ -48,11 +48,13 @@ _TEST = {
     "clang": "fuzzing",
     "libclang-rt-dev": "fuzzing",
     "openssl": "OVS's tests: ovs-pki",
+    "isc-dhcp-client": "our tests: DHCP",
     "python3-scapy": "OVS's tests: packets",
     "python3-sortedcontainers": "OVS's tests: its Python IDL",
     "qemu-system-x86": "a real guest",
     "mandoc": "man pages",
     "systemd": "units: systemd-analyze",
+    "udhcpc": "our tests: DHCP",
 }
 BUILD_PACKAGES = tuple(_BUILD)
 PACKAGES = (*_BUILD, *_RUN)
