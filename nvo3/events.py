@@ -29,10 +29,11 @@ class LoggedEvent:
 
 
 class EventLog:
-    """now: with its time zone."""
+    """now: with its time zone.  tell: called with each event."""
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
+    def __init__(self, now: Callable[[], datetime], tell: Callable[[LoggedEvent], None] = lambda _: None) -> None:
         self._now = now
+        self._tell = tell
         self._readers: set[Callable[[], None]] = set()
         self._run = secrets.token_hex(4)
         self._events: deque[LoggedEvent] = deque(maxlen=KEPT)
@@ -43,6 +44,7 @@ class EventLog:
         self._n += 1
         event = LoggedEvent(f"{self._run}-{self._n}", self._now(), kind, what, name, detail)
         self._events.append(event)
+        self._tell(event)
         for wake in list(self._readers):
             wake()
         return event

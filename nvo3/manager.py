@@ -201,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         apps = _parse(cfg.CONF, cfg, arguments)
     except Refused as error:
         return _refuse(error)
-    _init_log(log)
+    _init_log(log, cfg.CONF.nvo3_log_format)
     if cfg.CONF.pid_file:
         Path(cfg.CONF.pid_file).write_text(f"{os.getpid()}\n")
     return _run(apps or ["os_ken.controller.ofp_handler"], arguments)
@@ -213,11 +213,13 @@ def _refuse(error: Refused) -> int:
     return 1
 
 
-def _init_log(log: ModuleType) -> None:
+def _init_log(log: ModuleType, line_format: str) -> None:
+    from nvo3 import logs
+
     log.init_log()
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.captureWarnings(True)
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(formatter)
+        handler.setFormatter(logs.formatter(line_format))
 
 
 def _run(apps: list[str], arguments: Sequence[str]) -> int:

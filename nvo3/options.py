@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nvo3.logs import FORMATS
 from nvo3.model.check import check_remote
 from nvo3.model.errors import ConfigError
 
@@ -32,6 +33,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "The NB database": ("nvo3_db", "nvo3_state_dir", "nvo3_run_dir"),
     "OpenFlow": ("ofp_", "nvo3_controller_target", "echo_", "maximum_unreplied_", "socket_timeout"),
     "TLS of OpenFlow and OVSDB": ("ctl_", "ca_certs", "ciphers"),
+    "Metrics": ("nvo3_metrics",),
     "The log": ("verbose", "log_", "default_log_level", "use_std", "use_sys", "nvo3_log"),
     "Ryu": ("",),
 }
@@ -83,6 +85,14 @@ def register(conf: Any) -> None:
             ),
             cfg.StrOpt("nvo3-state-dir", default=STATE_DIR, metavar="DIR", help="where the NB database's file lives"),
             cfg.StrOpt("nvo3-run-dir", default=RUN_DIR, metavar="DIR", help="where its socket and pidfile live"),
+            cfg.FloatOpt(
+                "nvo3-metrics-interval",
+                default=10.0,
+                min=0,
+                metavar="SECONDS",
+                help="seconds between two readings of a switch's counters for /metrics; 0 for none",
+            ),
+            cfg.StrOpt("nvo3-log-format", default="text", choices=FORMATS, help="lines of the log: text, or JSON objects"),
             cfg.StrOpt(
                 "nvo3-controller-target",
                 default="",
