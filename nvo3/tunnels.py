@@ -13,10 +13,9 @@ from uuid import UUID
 from nvo3.model.inventory import Inventory
 from nvo3.model.logical import NONE
 from nvo3.model.status import TunnelStatus
-from nvo3.openflow import encoder
-from nvo3.openflow.decoder import InstalledFlow, WireKey
+from nvo3.openflow.decoder import InstalledFlow, match_values, tunnel_outputs
 from nvo3.pipeline import compose
-from nvo3.pipeline.flow import Field, FlowSpec, Output, SetField, Table
+from nvo3.pipeline.flow import Field, Table
 
 TABLES = (Table.ADMIT, Table.L2, Table.FLOOD)  # whose statistics are needed
 
@@ -42,28 +41,38 @@ class TunnelTraffic:
     received: dict[tuple[int, IPv4Address], Traffic] = field(default_factory=dict)
 
 
-def traffic(desired: Iterable[FlowSpec], installed: Iterable[InstalledFlow], encapsulations: Mapping[int, str]) -> TunnelTraffic:
+def traffic(installed: Iterable[InstalledFlow], encapsulations: Mapping[int, str]) -> TunnelTraffic:
     """Return what a bridge's tunnels carried since the flows that say so were added.
 
-    desired: the bridge's flows, which say what the installed ones are for.  encapsulations: by the tunnel port's ofport.
+    installed: flows of ours.  encapsulations: by the tunnel port's ofport.
     """
-    counted = {flow.key: flow for flow in installed}
     found = TunnelTraffic()
-    for flow in desired:
-        table = flow.key.table
-        if table not in TABLES:
+    for flow in installed:
+        if not flow.n_packets:
             continue
-        there = counted.get(WireKey(table, flow.key.priority, encoder.serialize_match(flow)))
-        if there is None or not there.n_packets:
-            continue
-        if table is Table.ADMIT:
-            at = {condition.field: condition.value for condition in flow.key.match}
-            found.received.setdefault((at[Field.METADATA], IPv4Address(at[Field.TUN_IPV4_SRC])), Traffic()).add(there)
-            continue
-        for destination, ofport in _copies(flow):
-            if (name := encapsulations.get(ofport)) is not None:
-                found.sent.setdefault((destination, name), Traffic()).add(there)
+        for copy in sent_to(flow, encapsulations):
+            found.sent.setdefault(copy, Traffic()).add(flow)
+        source = admitted_from(flow)
+        if source is not None:
+            found.received.setdefault(source, Traffic()).add(flow)
     return found
+
+
+def sent_to(flow: InstalledFlow, encapsulations: Mapping[int, str]) -> list[tuple[IPv4Address, str]]:
+    """Return outer destination and encapsulation of each copy that a flow sends through a tunnel, from what its switch says of it."""
+    if flow.key.table not in (Table.L2, Table.FLOOD):
+        return []
+    return [(IPv4Address(ip), encapsulations[ofport]) for ofport, ip in tunnel_outputs(flow.instructions) if ofport in encapsulations]
+
+
+def admitted_from(flow: InstalledFlow) -> tuple[int, IPv4Address] | None:
+    """Return VNI and outer source of what a flow admits, from what its switch says of it; None for a flow that does not admit."""
+    if flow.key.table != Table.ADMIT:
+        return None
+    values = match_values(flow.key.match)
+    if Field.TUN_IPV4_SRC not in values:
+        return None
+    return values.get(Field.METADATA, 0), IPv4Address(values[Field.TUN_IPV4_SRC])
 
 
 def between(inventory: Inventory, found: Mapping[UUID, TunnelTraffic]) -> tuple[TunnelStatus, ...]:
@@ -119,14 +128,3 @@ def _numbers(counted: Iterable[Traffic | None]) -> tuple[int, int]:
 def _network_name(inventory: Inventory, network: UUID) -> str:
     row = inventory.networks[network]
     return f"{inventory.tenants[row.tenant].name}/{row.name}"
-
-
-def _copies(flow: FlowSpec) -> Iterable[tuple[IPv4Address, int]]:
-    """Yield outer destination and port of each copy that a flow sends through a tunnel."""
-    destination = None
-    for action in flow.actions:
-        match action:
-            case SetField(Field.TUN_IPV4_DST, value):
-                destination = IPv4Address(value)
-            case Output(port) if destination is not None:
-                yield destination, port

@@ -7,18 +7,25 @@ A reply that breaks its own lengths raises Malformed; the caller gives up the co
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from nvo3.openflow import oxm
 from nvo3.openflow.encoder import BUNDLE_COMMIT_REPLY, ONF_ET_BUNDLE_CONTROL, ONF_VENDOR, is_our_cookie
+from nvo3.pipeline.flow import Field
 
 _MULTIPART = struct.Struct("!8xHH4x")
 _FLOW_STATS = struct.Struct("!HBxIIHHHH4xQQQ")
 _FLOW_MOD = struct.Struct("!8xQQBBHHHIIIHxx")
+_N_PACKETS, _NONE = 32, bytes(8)  # where a flow's number of packets is, and what it is where there were none
 _MATCH = struct.Struct("!HH")
 _PORT_STATS = struct.Struct("!I4xQQQQQQQQ")
 _BUNDLE_CONTROL = struct.Struct("!8xIIIHH")
 _ERROR = struct.Struct("!8xHH")
+_TYPE_SIZE = struct.Struct("!HH")  # of an instruction, of an action
+_OFPIT_APPLY_ACTIONS = 4
+_OFPAT_OUTPUT, _OFPAT_SET_FIELD = 0, 25
+_TUN_DST = oxm.serialize_value(Field.TUN_IPV4_DST, 0)[:4]
 _PACKET_IN = struct.Struct("!8xIHBBQ")
 _IN_PORT = bytes((0x80, 0, 0, 4))  # OXM header of Field.IN_PORT
 _MORE = 1
@@ -87,8 +94,8 @@ def multipart(message: bytes) -> tuple[int, bool, memoryview]:
     return kind, bool(flags & _MORE), memoryview(message)[_MULTIPART.size :]
 
 
-def flow_stats(body: memoryview) -> Iterator[InstalledFlow]:
-    """Yield the flows of a flow statistics reply's body."""
+def flow_stats(body: memoryview, counted: bool = False) -> Iterator[InstalledFlow]:
+    """Yield the flows of a flow statistics reply's body; counted: only those that have seen a packet."""
     offset = 0
     while offset < len(body):
         if len(body) - offset < _FLOW_STATS.size + 8:
@@ -96,7 +103,8 @@ def flow_stats(body: memoryview) -> Iterator[InstalledFlow]:
         size = int.from_bytes(body[offset : offset + 2], "big")
         if size < _FLOW_STATS.size + 8 or size > len(body) - offset:
             raise Malformed(f"flow statistics entry of {size} bytes at byte {offset} of {len(body)}")
-        yield _flow_stats_entry(bytes(body[offset : offset + size]))
+        if not counted or body[offset + _N_PACKETS : offset + _N_PACKETS + 8] != _NONE:
+            yield _flow_stats_entry(bytes(body[offset : offset + size]))
         offset += size
 
 
@@ -120,6 +128,36 @@ def canonical_match(match: bytes) -> bytes:
         return match[:4] + oxm.canonical(match[4:size]) + match[size:]
     except ValueError as error:
         raise Malformed(str(error)) from None
+
+
+def match_values(match: bytes) -> dict[Field, int]:
+    """Return the exact fields of a `WireKey.match`."""
+    return oxm.values(match[4 : _MATCH.unpack_from(match)[1]])
+
+
+@lru_cache(maxsize=1 << 14)
+def tunnel_outputs(instructions: bytes) -> tuple[tuple[int, int], ...]:
+    """Return the ports that a flow of ours sends to after it has set a tunnel's destination, each with that IPv4 address."""
+    found: list[tuple[int, int]] = []
+    for kind, start, end in _parts(instructions, 0, len(instructions)):
+        vtep_ip = None
+        for action, at, _ in _parts(instructions, start + 8, end) if kind == _OFPIT_APPLY_ACTIONS else ():
+            if action == _OFPAT_SET_FIELD and instructions[at + 4 : at + 8] == _TUN_DST:
+                vtep_ip = int.from_bytes(instructions[at + 8 : at + 12], "big")
+            elif action == _OFPAT_OUTPUT and vtep_ip is not None:
+                found.append((int.from_bytes(instructions[at + 4 : at + 8], "big"), vtep_ip))
+                vtep_ip = None
+    return tuple(found)
+
+
+def _parts(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield type, start and end of each instruction, or each action."""
+    while start + _TYPE_SIZE.size <= end:
+        kind, size = _TYPE_SIZE.unpack_from(data, start)
+        if size < 8 or start + size > end:
+            raise Malformed(f"instruction or action of {size} bytes at byte {start} of {end}")
+        yield kind, start, start + size
+        start += size
 
 
 def port_stats(body: memoryview) -> Iterator[PortStats]:

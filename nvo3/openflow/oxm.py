@@ -111,3 +111,19 @@ def canonical(fields: bytes) -> bytes:
         parts.append(fields[offset : offset + size])
         offset += size
     return b"".join(sorted(parts))
+
+
+_BY_HEADER: dict[bytes, Field] = {head: field for field, (head, _) in _EXACT.items()}
+
+
+def values(fields: bytes) -> dict[Field, int]:
+    """Return the fields of a canonical match that are exact, and ours.  Others are left out."""
+    found: dict[Field, int] = {}
+    offset = 0
+    while offset < len(fields):
+        size = 4 + fields[offset + 3]
+        field = _BY_HEADER.get(fields[offset : offset + 4])
+        if field is not None:
+            found[field] = int.from_bytes(fields[offset + 4 : offset + size], "big")
+        offset += size
+    return found

@@ -66,6 +66,7 @@ SessionEvent = FlowsRead | Confirmed | Refused | Statistics | PacketIn
 
 @dataclass(slots=True)
 class _Partial:
+    counted: bool = False
     flows: list[InstalledFlow] = field(default_factory=list)
     ports: list[PortStats] = field(default_factory=list)
 
@@ -142,9 +143,12 @@ class SwitchSession:
         xid = self._query()
         return xid, encoder.flow_stats_request(xid, cookie, encoder.COOKIE_MASK)
 
-    def request_table(self, table: int) -> tuple[int, bytes]:
-        """Ask for our flows of a table; return the xid of the `Statistics` to come, and the request."""
-        xid = self._query()
+    def request_table(self, table: int, counted: bool = False) -> tuple[int, bytes]:
+        """Ask for our flows of a table; return the xid of the `Statistics` to come, and the request.
+
+        counted: the answer has only those that have seen a packet.
+        """
+        xid = self._query(counted)
         return xid, encoder.flow_stats_request(xid, encoder.COOKIE_PREFIX, encoder.COOKIE_PREFIX_MASK, table)
 
     def request_all_flows(self) -> tuple[int, bytes]:
@@ -162,8 +166,8 @@ class SwitchSession:
         cookie = (0, 0) if change.command == encoder.OFPFC_ADD else (change.cookie, change.cookie_mask)
         return xid, encoder.flow_stats_request(xid, *cookie, change.table, *outputs, change.match)
 
-    def request_port(self, ofport: int) -> tuple[int, bytes]:
-        """Ask for the counters of a port; return the xid of the `Statistics` to come, and the request."""
+    def request_port(self, ofport: int = encoder.ANY) -> tuple[int, bytes]:
+        """Ask for the counters of a port, or of all; return the xid of the `Statistics` to come, and the request."""
         xid = self._query()
         return xid, encoder.port_stats_request(xid, ofport)
 
@@ -197,7 +201,7 @@ class SwitchSession:
         if partial is None:
             return []
         if kind == encoder.OFPMP_FLOW:
-            partial.flows.extend(decoder.flow_stats(body))
+            partial.flows.extend(decoder.flow_stats(body, partial.counted))
         elif kind == encoder.OFPMP_PORT_STATS:
             partial.ports.extend(decoder.port_stats(body))
         if more:
@@ -227,7 +231,7 @@ class SwitchSession:
         self._metering = self._metering or self._next_xid()
         return b"".join(encoder.meter_mod(self._metering, meter) for meter in sorted(missing))
 
-    def _query(self) -> int:
+    def _query(self, counted: bool = False) -> int:
         xid = self._next_xid()
-        self._queries[xid] = _Partial()
+        self._queries[xid] = _Partial(counted)
         return xid

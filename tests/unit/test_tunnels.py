@@ -20,7 +20,7 @@ _TUNNELS = {_STT: "stt", _VXLAN: "vxlan"}
 
 def _counted(flow: FlowSpec, n: int) -> InstalledFlow:
     key = WireKey(flow.key.table, flow.key.priority, encoder.serialize_match(flow))
-    return InstalledFlow(key, encoder.cookie_of(flow), b"", n, 100 * n, True)
+    return InstalledFlow(key, encoder.cookie_of(flow), encoder.serialize_instructions(flow), n, 100 * n, True)
 
 
 def _port(n: int) -> Port:
@@ -33,7 +33,7 @@ def test_each_destination_has_its_unicast_and_its_copies_of_broadcast() -> None:
     local = l2.to_local(_NETWORK, _port(4), 7)
     broadcast = flood.to_all(_NETWORK, [7], [to_2, to_3])[0]
     installed = [_counted(flow, n) for flow, n in zip([*unicast, *local, broadcast], (1, 2, 4, 800, 16), strict=True)]
-    found = traffic([*unicast, *local, broadcast], installed, _TUNNELS)
+    found = traffic(installed, _TUNNELS)
     assert found.sent == {(_HV2, "stt"): Traffic(19, 1900), (_HV3, "vxlan"): Traffic(20, 2000)}
     assert found.received == {}
 
@@ -41,11 +41,11 @@ def test_each_destination_has_its_unicast_and_its_copies_of_broadcast() -> None:
 def test_what_was_admitted_counts_by_its_network_and_source() -> None:
     other = Network(uuid4(), uuid4(), "db", Vni(5002))
     flows = [*admit.from_peer(_NETWORK, _HV2), *admit.from_peer(other, _HV2), *admit.from_peer(_NETWORK, _HV3)]
-    found = traffic(flows, [_counted(flow, n) for flow, n in zip(flows, (1, 2, 0), strict=True)], _TUNNELS)
+    found = traffic([_counted(flow, n) for flow, n in zip(flows, (1, 2, 0), strict=True)], _TUNNELS)
     assert found.received == {(5001, _HV2): Traffic(1, 100), (5002, _HV2): Traffic(2, 200)}
 
 
-def test_what_goes_without_a_tunnel_or_is_not_ours_does_not_count() -> None:
+def test_what_goes_without_a_tunnel_or_through_a_port_that_is_none_does_not_count() -> None:
     flat = l2.to_remote(_NETWORK, _port(1), patch_path(9))
-    ours = l2.to_remote(_NETWORK, _port(2), tunnel_path("stt", _STT, _NETWORK, _HV2))
-    assert traffic(flat, [_counted(*flat, 5), _counted(*ours, 7)], _TUNNELS).sent == {}
+    other = l2.to_remote(_NETWORK, _port(2), tunnel_path("stt", 65099, _NETWORK, _HV2))
+    assert traffic([_counted(*flat, 5), _counted(*other, 7)], _TUNNELS).sent == {}
