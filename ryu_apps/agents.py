@@ -7,7 +7,7 @@ each has its rules.  A frame belongs to the vNIC whose port it came in by, whate
 import heapq
 import logging
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -269,6 +269,10 @@ class Agents:
             refused=tuple(sorted(set(agent.refused.values()))),
             dropped=dict(sorted(session.drops.items())),
         )
+
+    def states(self) -> Counter[str]:
+        """Count the agents by state."""
+        return Counter[str](_STATES[agent.session.phase] for agent in self._agents.values())
 
     def table(self, port: UUID, timeout_s: float) -> tuple[AgentEntry, ...] | None:
         """Ask an agent for its table, and compare with what it should be; None if there is none, or it does not answer in time."""

@@ -8,6 +8,7 @@ from uuid import UUID
 import eventlet
 
 from nvo3 import tunnels
+from nvo3.accounts import SPOOFED
 from nvo3.controller import Controller
 from nvo3.events import EventLog
 from nvo3.model.ids import Dpid, dpid_of
@@ -24,12 +25,10 @@ from nvo3.model.status import (
 from nvo3.openflow import comparison, encoder, foreign
 from nvo3.openflow.connection import LiveSession
 from nvo3.pipeline import compose
-from nvo3.pipeline.flow import Table
 from nvo3.tunnels import TunnelTraffic
 from ryu_apps.agents import Agents
 from ryu_apps.guests import Guests
 
-_SPOOFED = (Table.PORT_SECURITY, Table.UNDERLAY)
 _NO_HYPERVISOR = HypervisorStatus("connecting", False, 0, None, (), 0)
 
 
@@ -151,7 +150,7 @@ class Plane:
         if answers is None or not answers[0].ports:
             return None
         counted, flows = answers[0].ports[0], answers[1].flows
-        spoofed = sum(f.n_packets for f in flows if f.key.table in _SPOOFED and not f.instructions)
+        spoofed = sum(f.n_packets for f in flows if f.key.table in SPOOFED and not f.instructions)
         return PortCounters(
             counted.rx_packets,
             counted.rx_bytes,
@@ -194,7 +193,7 @@ class Plane:
                 continue
             installed = [flow for answer in answers for flow in answer.flows]
             names = {ofport: name for name, ofport in host.tunnels.items()}
-            found[hypervisor] = tunnels.traffic(list(bridge.table), installed, names)
+            found[hypervisor] = tunnels.traffic(installed, names)
             eventlet.sleep(0)
         return tunnels.between(inventory, found)
 

@@ -6,6 +6,7 @@ a peer: a switch has an outbox, a hypervisor a green thread of its own.
 
 import logging
 import sys
+import time
 from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from uuid import UUID
 import eventlet
 from os_ken import cfg
 
-from nvo3 import options
+from nvo3 import logs, options
 from nvo3.chronicle import Chronicle
 from nvo3.controller import (
     Advertise,
@@ -31,6 +32,7 @@ from nvo3.controller import (
     SyncSwitch,
 )
 from nvo3.events import EventLog
+from nvo3.metrics import Metrics
 from nvo3.model.errors import Nvo3Error, Unavailable
 from nvo3.model.event import FlowsConfirmed, FlowsRefused, SwitchConnected, SwitchDisconnected, Tick
 from nvo3.model.ids import Dpid
@@ -45,6 +47,8 @@ from nvo3.vnics import ChangeRules, StartVnic, StopVnic
 from ryu_apps.agents import Agents
 from ryu_apps.control_plane import Plane
 from ryu_apps.guests import Guests
+from ryu_apps.poll import Poll
+from ryu_apps.telemetry import Telemetry
 
 LOG = logging.getLogger("nvo3")
 
@@ -85,7 +89,7 @@ class Memory:
 
 
 class Nvo3Context:
-    """northbound and plane: for the REST API.  controller: the core."""
+    """northbound, plane and telemetry: for the REST API.  controller: the core."""
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
@@ -96,14 +100,18 @@ class Nvo3Context:
         self.controller = Controller()
         self.agents = Agents(self._send_frame, self.post, self._port_name, self.controller.is_plain)
         self.guests = Guests(self.controller, self._send_frame)
-        self.plane = Plane(self.controller, self._switches, self.agents, self.guests, EventLog(lambda: datetime.now(UTC)))
+        self.plane = Plane(self.controller, self._switches, self.agents, self.guests, EventLog(lambda: datetime.now(UTC), logs.log_event))
         self._chronicle = Chronicle(self.controller, self.plane.events, self.plane.hypervisor_status)
+        self.telemetry = Telemetry(self.controller, Metrics())
         try:
             self.northbound = self._open_northbound()
         except Nvo3Error as error:
             LOG.error("%s", error)
             sys.exit(1)
         self._memory = Memory(self.northbound)
+        self._observe()
+        metrics, interval_s = self.telemetry.metrics, cfg.CONF.nvo3_metrics_interval
+        self._poll = Poll(self.controller, self._switches, self.telemetry.accounts, metrics, interval_s)
         self._ticker = eventlet.spawn(self._tick)
         self.northbound.start()
 
@@ -114,11 +122,19 @@ class Nvo3Context:
         if not remotes:
             self._server = server.start(Path(conf.nvo3_state_dir), Path(conf.nvo3_run_dir))
             remotes = self._server.remote
-        return Northbound(remotes, self.post)
+        return Northbound(remotes, self.post, observe=lambda result, s: self.telemetry.metrics.transactions.labels(result).observe(s))
+
+    def _observe(self) -> None:
+        """Have what is asked for at a scrape be found."""
+        metrics = self.telemetry.metrics
+        metrics.read_gauge("nvo3_event_queue_length", "Events that wait for the core.", lambda: len(self._events))
+        metrics.read_gauge("nvo3_northbound_up", "1 while the NB database is connected.", lambda: self.northbound.is_up)
+        self.telemetry.read_states(lambda hypervisor: self.plane.hypervisor_status(hypervisor).state, self.agents.states)
 
     def close(self) -> None:
         """Let go of everything; hypervisors keep what they have."""
         self._ticker.kill()
+        self._poll.close()
         self.agents.close()
         self.guests.close()
         self._memory.close()
@@ -130,7 +146,9 @@ class Nvo3Context:
 
     def _tick(self) -> None:
         while True:
+            began_at = time.monotonic()
             eventlet.sleep(_TICK_S)
+            self.telemetry.metrics.loop_lag.observe(max(time.monotonic() - began_at - _TICK_S, 0))
             self.post(Tick())
 
     # Events in, effects out.
@@ -144,10 +162,12 @@ class Nvo3Context:
         try:
             while self._events:
                 event = self._events.popleft()
+                epoch, began_at = self.controller.epoch, time.perf_counter()
                 self._chronicle.foresee(event)
                 for effect in self.controller.handle(event, eventlet.hubs.get_hub().clock()):
                     self._carry_out(effect)
                 self._chronicle.note(event)
+                self.telemetry.handled(event, epoch, began_at, time.perf_counter())
         finally:
             self._handling = False
         self.plane.changed()
@@ -156,7 +176,7 @@ class Nvo3Context:
         match effect:
             case ChangeFlows(dpid, adds, deletes, epoch):
                 if (switch := self._switches.get(dpid)) is not None:
-                    switch.outbox.put(switch.session.apply(adds, deletes, epoch))
+                    self._send_bundle(switch, switch.session.apply(adds, deletes, epoch), len(adds), len(deletes))
             case SyncSwitch(dpid):
                 if (switch := self._switches.get(dpid)) is not None:
                     switch.outbox.put(switch.session.start())
@@ -178,6 +198,15 @@ class Nvo3Context:
             case ConfigureBridge(hypervisor_id, patch, sclp_payload):
                 if (link := self._links.get(hypervisor_id)) is not None:
                     link.configure(patch, sclp_payload)
+
+    def _send_bundle(self, switch: LiveSession, message: bytes, n_added: int, n_deleted: int) -> None:
+        if message:
+            metrics = self.telemetry.metrics
+            metrics.flows_added.inc(n_added)
+            metrics.flows_deleted.inc(n_deleted)
+            metrics.bundle_flow_mods.observe(n_added + n_deleted)
+            metrics.bundle_bytes.observe(len(message))
+            switch.outbox.put(message)
 
     @staticmethod
     def _target(local_ip: str) -> str:
@@ -242,6 +271,6 @@ class Nvo3Context:
         n_added, n_deleted = switch.session.last_diff
         LOG.info("switch %016x: %d flows added or changed, %d deleted", dpid, n_added, n_deleted)
         if message:
-            switch.outbox.put(message)
+            self._send_bundle(switch, message, n_added, n_deleted)
         else:
             self.post(FlowsConfirmed(dpid, epoch))

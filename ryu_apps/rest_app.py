@@ -17,4 +17,4 @@ class RestApp(app_manager.OSKenApp):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         context: Nvo3Context = kwargs["nvo3"]
-        kwargs["wsgi"].api = create_app(context.northbound, context.plane)
+        kwargs["wsgi"].api = create_app(context.northbound, context.plane, context.telemetry)

@@ -10,7 +10,7 @@ from werkzeug.exceptions import NotFound as HttpNotFound
 from werkzeug.routing import RequestRedirect
 
 import nvo3
-from nvo3.api import agent, docs, document, event, flow, hypervisor, network, port, problem, settings, tenant
+from nvo3.api import agent, docs, document, event, flow, hypervisor, metrics, network, port, problem, settings, tenant
 from nvo3.api.backend import Backend
 from nvo3.api.body import JsonRequest
 from nvo3.api.plane import ControlPlane
@@ -38,7 +38,7 @@ class _App(OpenAPI):
         return True
 
 
-def create_app(northbound: Northbound, plane: ControlPlane) -> _App:
+def create_app(northbound: Northbound, plane: ControlPlane, telemetry: metrics.Source) -> _App:
     """Return the API as a WSGI application for an eventlet server.  It starts nothing and keeps no state."""
     app = _App(
         "nvo3",
@@ -51,6 +51,7 @@ def create_app(northbound: Northbound, plane: ControlPlane) -> _App:
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
     problem.register(app)
+    metrics.register(app, telemetry)
     backend = Backend(northbound, plane)
     for resource in (tenant, network, port, agent, hypervisor, flow, settings, document, event):
         app.register_api(resource.blueprint(backend))

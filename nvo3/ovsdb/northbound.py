@@ -188,7 +188,8 @@ class Northbound:
 
     remotes: `unix:PATH`, or several `tcp:HOST:PORT` or `ssl:HOST:PORT` of one cluster, comma separated.  on_change:
     called in the greenthread of the database for every change, first with all contents; it must not call `transact`.
-    timeout_s: how long a transaction waits for the database.  Raises ConfigError for remotes that are none.
+    timeout_s: how long a transaction waits for the database.  observe: told how each transaction ended (`committed`, `refused`,
+    `unavailable`), and how long it took.  Raises ConfigError for remotes that are none.
     """
 
     def __init__(
@@ -197,6 +198,7 @@ class Northbound:
         on_change: Callable[[NorthboundChanged], None] | None = None,
         *,
         timeout_s: float = TIMEOUT_S,
+        observe: Callable[[str, float], None] = lambda result, seconds: None,
     ) -> None:
         helper = ovs.db.idl.SchemaHelper(str(SCHEMA))
         for table in TABLES:
@@ -204,6 +206,7 @@ class Northbound:
         self.remotes = remotes
         self._on_change = on_change
         self._timeout_s = timeout_s
+        self._observe = observe
         self._idl = _Idl(_check_remotes(remotes), helper)
         self._view = View(self._idl.tables)
         self._known = False  # the view holds what some connection brought
@@ -257,7 +260,20 @@ class Northbound:
         attempt may have been committed after all.  Raises what `compose` raises; Conflict where the database refuses;
         Unavailable where it does not answer in `timeout_s`.
         """
-        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        began_at, result = time.monotonic(), "unavailable"
+        try:
+            made = self._transact(compose, self._timeout_s if timeout_s is None else timeout_s)
+            result = "committed"
+            return made
+        except Unavailable:
+            raise
+        except Nvo3Error:
+            result = "refused"
+            raise
+        finally:
+            self._observe(result, time.monotonic() - began_at)
+
+    def _transact(self, compose: Callable[[Change], _T], timeout_s: float) -> _T:
         deadline = time.monotonic() + timeout_s
         refusal = None
         for attempt in range(_ATTEMPTS_MAX):

@@ -30,6 +30,8 @@ from nvo3.api import serve
 from nvo3.api.app import create_app
 from nvo3.api.serve import HttpServer
 from nvo3.events import EventLog
+from nvo3.exposition import Family
+from nvo3.metrics import Metrics
 from nvo3.model.event import NorthboundChanged
 from nvo3.model.ids import dpid_of
 from nvo3.model.logical import Tenant
@@ -138,6 +140,16 @@ class FakePlane:
         return status
 
 
+class FakeTelemetry:
+    """Counts requests; no port and no tunnel has carried anything."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+
+    def families(self) -> tuple[Family, ...]:
+        return ()
+
+
 # Shorter than in operation, so that tests need not wait as long.
 serve._HEAD_S = serve._SOCKET_S = 2.0
 
@@ -149,7 +161,7 @@ def main() -> None:
     northbound = Northbound(remotes[0] if database is None else database.remote, lambda event: plane.note(event), timeout_s=5.0)
     plane = FakePlane(northbound)
     northbound.start()
-    http = HttpServer("127.0.0.1", 0, create_app(northbound, plane))
+    http = HttpServer("127.0.0.1", 0, create_app(northbound, plane, FakeTelemetry()))
     http.start()
     print(json.dumps({"port": http.port, "database": None if database is None else database.pid}), flush=True)
     try:

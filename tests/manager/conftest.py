@@ -30,6 +30,7 @@ class Manager:
     def __init__(self, directory: Path, apps: Sequence[str]) -> None:
         self.directory = directory
         self.apps = apps
+        self.options: Sequence[str] = ()
         self.openflow_port, self.http_port = free_port(), free_port()
         self.log = directory / "manager.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -41,6 +42,7 @@ class Manager:
             *("--ofp-tcp-listen-port", str(self.openflow_port), "--ofp-listen-host", "127.0.0.1"),
             *("--wsapi-port", str(self.http_port)),
             *("--nvo3-state-dir", str(self.directory / "state"), "--nvo3-run-dir", str(self.directory / "run")),
+            *self.options,
         ]
         env = os.environ | {"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
         with self.log.open("ab") as log:

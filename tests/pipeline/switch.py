@@ -43,8 +43,7 @@ class Switch:
         self._spawn("ovsdb-server", f"--remote=p{remote}", "--pidfile", "--log-file", str(database))
         wait_for(lambda: (self.directory / "db.sock").exists())
         self.run("ovs-vsctl", "--no-wait", "init")
-        self._spawn("ovs-vswitchd", "--pidfile", "--log-file", "--enable-dummy=override", "--disable-system", remote)
-        wait_for(lambda: any(self.directory.glob("ovs-vswitchd.*.ctl")))
+        self._start_vswitchd()
         self.run("ovs-vsctl", "add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=dummy", "fail_mode=secure")
 
     def stop(self) -> None:
@@ -60,6 +59,20 @@ class Switch:
         assert path is not None
         log = (self.directory / f"{program}.out").open("wb")
         self._processes.append(subprocess.Popen([path, "--no-chdir", *args], env=self._env, cwd=self.directory, stdout=log, stderr=log))
+
+    def restart(self) -> None:
+        """Kill ovs-vswitchd and start it again."""
+        vswitchd = self._processes.pop()
+        vswitchd.kill()
+        vswitchd.wait()
+        for control in self.directory.glob("ovs-vswitchd.*.ctl"):
+            control.unlink()
+        self._start_vswitchd()
+
+    def _start_vswitchd(self) -> None:
+        remote = f"unix:{self.directory}/db.sock"
+        self._spawn("ovs-vswitchd", "--pidfile", "--log-file", "--enable-dummy=override", "--disable-system", remote)
+        wait_for(lambda: any(self.directory.glob("ovs-vswitchd.*.ctl")))
 
     @property
     def pids(self) -> list[int]:
