@@ -6,6 +6,7 @@ given several times; what stands later counts.
 
 import argparse
 import difflib
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ DEFAULT = "/etc/nvo3/nvo3.conf"
 _DEFAULTS = (DEFAULT, "/usr/local/etc/ryu/ryu.conf")  # the first that is there
 _SECTION = "DEFAULT"
 _SHOWN_MAX = 60  # characters of a value
+_WIDTH = 100  # of comments
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,19 +197,24 @@ def example(conf: Any) -> str:
         "",
         f"[{_SECTION}]",
     ]
-    for title, members in options.groups(_options(conf)):
+    for title, members in groups(conf):
         lines += ["", f"### {title} ###"]
         for option in members:
-            takes = wanted(option)
-            lines += ["", *(f"# {line}" for line in options.description(option))]
-            if takes:
-                lines.append(f"# Takes {takes}.")
-            default = "" if option.default is None else default_text(option)
-            if default:
-                lines.append(f"#{option.dest} = {default}")
-            else:
-                lines += ["# Not set by default.", f"#{option.dest} ="]
+            unset = [] if default_text(option) else ["Not set by default."]
+            lines += ["", *(f"# {line}" for sentence in (*about(option), *unset) for line in textwrap.wrap(sentence, _WIDTH))]
+            lines.append(f"#{option.dest} = {default_text(option)}".rstrip())
     return "\n".join(lines) + "\n"
+
+
+def groups(conf: Any) -> list[tuple[str, list[Any]]]:
+    """Return the controller's options, by subject."""
+    return list(options.groups(_options(conf)))
+
+
+def about(option: Any) -> list[str]:
+    """Return what an option is for, and what it takes, in sentences."""
+    takes = wanted(option)
+    return [options.sentence(option), *([f"Takes {takes}."] if takes else [])]
 
 
 def default_text(option: cfg.Opt) -> str:

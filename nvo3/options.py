@@ -3,7 +3,6 @@
 What os-ken registers beside them gets its limits and descriptions here too.
 """
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -164,11 +163,6 @@ def groups(known: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
     for title, prefixes in _GROUPS.items():
         members = [name for prefix in prefixes for name in left if name.startswith(prefix)]
         yield title, [left.pop(name) for name in dict.fromkeys(members)]
-
-
-def description(option: Any) -> list[str]:
-    """Return what an option is for, in lines."""
-    return textwrap.wrap(sentence(option), 100)
 
 
 def sentence(option: Any) -> str:

@@ -20,7 +20,8 @@ _NAME_MAX = 15  # IFNAMSIZ, less the end of the string
 _TAP_SUFFIX = "-cvsw"
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="nvo3-agent",
         description="Takes a vNIC over, and forwards what goes through it by a flow table that the controller programs (CVSW).",
@@ -58,8 +59,7 @@ def tap_name(vnic: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command; ends the process."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser().parse_args(argv)
     vnic: str | None = getattr(arguments, "vnic", None)
     run_dir: Path = getattr(arguments, "run_dir", RUN_DIR)
     try:
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             _show(vnic, run_dir, arguments.output)
             return
         if vnic is None:
-            parser.error("say which device by --vnic")
+            parser().error("say which device by --vnic")
         _run(vnic, run_dir, arguments)
     except AgentError as error:
         sys.exit(f"nvo3-agent: {error}")

@@ -1,14 +1,17 @@
-"""`nvo3 check-config`"""
+"""`nvo3 check-config` and `nvo3 man`: for those who install a controller."""
 
 import sys
 from typing import Annotated
 
 import typer
 
+from nvo3.model.errors import ConfigError
+
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command("check-config")(check_config)
+    app.command("man")(man)
 
 
 def check_config(
@@ -32,3 +35,16 @@ def check_config(
     if lines:
         raise typer.Exit(1)
     typer.echo(f"{file}: in order")
+
+
+def man(
+    directory: Annotated[str, typer.Argument(metavar="DIRECTORY", help="Where man(1) looks, as in /usr/local/share/man.")],
+) -> None:
+    """Write the manual pages: nvo3(1), ryu-manager(8), nvo3-agent(8), nvo3.conf(5)."""
+    from nvo3 import manager, manual  # noqa: F401 - manager comes before all of os-ken
+
+    try:
+        for file in manual.write(directory):
+            typer.echo(file)
+    except OSError as error:
+        raise ConfigError("", f"{error.filename}: {error.strerror}") from None

@@ -55,6 +55,7 @@ _LATE: dict[str, tuple[Callable[[], Any], str]] = {
     "ovs": (_development("ovs"), "Open vSwitch as this checkout needs it."),
     "database": (_group("database", "nvo3.cli.database"), "The NB database's file and schema."),
     "check-config": (_config("check-config"), "Check the controller's configuration file."),
+    "man": (_config("man"), "Write the manual pages."),
     "test": (_development("test"), "Run ruff, mypy and all tests."),
 }
 
@@ -108,6 +109,14 @@ def _root(
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     pass
+
+
+def command_tree() -> tuple[Any, Any]:
+    """Return the root of all commands, late ones loaded, and its context."""
+    root = typer.main.get_command(app)
+    for name, (load, _) in _LATE.items():
+        root.commands[name] = load()  # type: ignore[attr-defined]
+    return root, root.context_class(root, info_name="nvo3")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
