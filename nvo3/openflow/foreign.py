@@ -30,19 +30,14 @@ class Live(Protocol):
     def ask(self, queries: Iterable[tuple[int, bytes]], timeout_s: float) -> list[Statistics] | None: ...
 
 
-def flows_of(live: Live) -> list[InstalledFlow]:
-    """Ask a switch for its foreign flows.  Raises Unavailable where it does not answer in time."""
-    return [flow for flow in _ask(live, live.session.request_all_flows()) if not encoder.is_our_cookie(flow.cookie)]
-
-
-def remove(live: Live) -> list[InstalledFlow]:
-    """Remove the foreign flows; return them when they are gone.  Raises Unavailable where the switch does not answer in time."""
-    flows = flows_of(live)
-    if flows:
+def remove(live: Live) -> None:
+    """Remove the foreign flows; return when they are gone.  Raises Unavailable where the switch does not answer in time."""
+    flows = _ask(live, live.session.request_all_flows())
+    cookies = {flow.cookie for flow in flows if not encoder.is_our_cookie(flow.cookie)}
+    if cookies:
         xid = live.next_xid()
-        live.outbox.put(b"".join(encoder.delete_flows(xid, cookie) for cookie in {flow.cookie for flow in flows}))
-        flows_of(live)  # a switch answers in order
-    return flows
+        live.outbox.put(b"".join(encoder.delete_flows(xid, cookie) for cookie in cookies))
+        _ask(live, live.session.request_all_flows())  # a switch answers in order
 
 
 def _ask(live: Live, query: tuple[int, bytes]) -> tuple[InstalledFlow, ...]:

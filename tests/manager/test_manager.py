@@ -14,6 +14,7 @@ from scapy.all import IP, UDP, Ether
 from nvo3.api.client import ApiUnreachable
 from tests.manager.bridge import Bridge
 from tests.manager.conftest import Manager
+from tests.manager.handshake import openflow_handshake
 from tests.manager.hypervisor import overlay_on
 from tests.pipeline.switch import Switch, wait_for
 
@@ -71,24 +72,6 @@ def test_a_user_s_ryu_app_runs_beside_ours_and_does_not_touch_our_bridges(manage
     assert all("table=2," in line for line in flows.splitlines() if "CONTROLLER" in line), "but for what agents say"
     log = manager.log.read_text()
     assert log.count("learning on") == 1 and "learning on 4e56" not in log
-
-
-def openflow_handshake(manager: Manager, dpid: int) -> socket.socket:
-    """Connect as a switch would, to the end of os-ken's handshake."""
-    sock = socket.create_connection(("127.0.0.1", manager.openflow_port), timeout=5)
-    sock.sendall(struct.pack("!BBHI", 4, 0, 8, 1))
-    pending = b""
-    while True:
-        pending += sock.recv(4096)
-        while len(pending) >= 8 and len(pending) >= (size := int.from_bytes(pending[2:4], "big")):
-            message, pending = pending[:size], pending[size:]
-            xid = message[4:8]
-            if message[1] == 5:  # features request
-                body = struct.pack("!QIBB2xII", dpid, 0, 254, 0, 0x4F, 0)
-                sock.sendall(struct.pack("!BBH", 4, 6, 8 + len(body)) + xid + body)
-            elif message[1] == 18:  # port description request
-                sock.sendall(struct.pack("!BBH", 4, 19, 16) + xid + struct.pack("!HHI", 13, 0, 0))
-                return sock
 
 
 def test_thousands_of_connections_of_garbage_leave_it_as_it_was(manager: Manager) -> None:

@@ -1,6 +1,8 @@
 """`ryu.app.ofctl_rest` on a real switch: each path, and its JSON key by key as Ryu documents it."""
 
 import json
+import struct
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +12,7 @@ from scapy.all import IP, UDP, Ether
 
 from tests.manager.bridge import Bridge
 from tests.manager.conftest import Manager
+from tests.manager.handshake import openflow_handshake
 from tests.pipeline.switch import Switch, wait_for
 
 pytestmark = pytest.mark.ovsdb
@@ -242,6 +245,30 @@ def test_errors_have_ryu_s_statuses_and_a_line(manager: Manager, http: httpx.Cli
     wait_for(lambda: "refused POST /stats/flowentry/add: OFPBMC_BAD_PREREQ(9)" in manager.log.read_text())
     assert "Traceback" not in manager.log.read_text()
     assert http.get("/switches").json() == [17]
+
+
+@ALONE
+def test_an_experimenter_s_error_is_logged_and_ends_a_question(manager: Manager, http: httpx.Client) -> None:
+    def refuse(kind: int) -> None:
+        pending = b""
+        while True:
+            pending += sock.recv(4096)
+            while len(pending) >= 8 and len(pending) >= (size := int.from_bytes(pending[2:4], "big")):
+                message, pending = pending[:size], pending[size:]
+                if message[1] == kind:
+                    sock.sendall(struct.pack("!BBH", 4, 1, 24) + message[4:8] + struct.pack("!HHI", 0xFFFF, 7, 0x2320) + message[:8])
+                    return
+
+    with openflow_handshake(manager, 17) as sock:
+        wait_for(lambda: http.get("/switches").json() == [17])
+        assert http.post("/flowentry/add", json={"dpid": 17}).status_code == 200
+        refuse(14)
+        wait_for(lambda: "refused POST /stats/flowentry/add: experimenter 0x2320 error type 7" in manager.log.read_text())
+        asked = threading.Thread(target=refuse, args=(18,))
+        asked.start()
+        assert ask(http, "/flow/17") == []
+        asked.join()
+    assert "Traceback" not in manager.log.read_text()
 
 
 @ALONE

@@ -395,9 +395,12 @@ class RestStatsApi(app_manager.OSKenApp):  # type: ignore[misc]
         """A switch has refused a question or a change."""
         message = event.msg
         dpid, ofproto = message.datapath.id, message.datapath.ofproto
-        line = f"OpenFlow error type {message.type} code {message.code}"
-        if hasattr(ofproto, "ofp_error_code_to_str"):
+        if message.code is None:
+            line = f"experimenter {message.experimenter:#x} error type {message.exp_type}"
+        elif hasattr(ofproto, "ofp_error_code_to_str"):
             line = ofproto.ofp_error_code_to_str(message.type, message.code)
+        else:
+            line = f"OpenFlow error type {message.type} code {message.code}"
         pending = self._waiting(message)
         if pending is not None:
             LOG.debug("switch %016x: refused a question: %s", dpid, line)
