@@ -52,6 +52,7 @@ _TEST = {
     "python3-scapy": "OVS's tests: packets",
     "python3-sortedcontainers": "OVS's tests: its Python IDL",
     "qemu-system-x86": "a real guest",
+    "curl": "the walk of docs/api.md",
     "mandoc": "man pages",
     "systemd": "units: systemd-analyze",
     "udhcpc": "our tests: DHCP",
