@@ -7,11 +7,10 @@ The kernel is that of the day on which it was fetched.
 """
 
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from nvo3.prepare import cache, distribution, packages, tool
+from nvo3.prepare import cache, distribution, packages, tool, unpacked
 from nvo3.prepare.errors import PrepareError
 from nvo3.prepare.progress import Progress
 
@@ -20,8 +19,6 @@ _PACKAGE = "linux-image-cloud-amd64"
 _IMAGE = re.compile(r"\blinux-image-[\w.+-]+")
 _MODULES = ("arch", "crypto", "drivers/char", "drivers/net/*.ko*", "drivers/virtio", "lib", "net/core", "net/netfilter")
 _SPACE_BYTES = 250_000_000
-_KEPT = 2  # of two checkouts
-_UNUSED_S = 7 * 24 * 3600.0
 _KIND = "guest-kernel"
 
 
@@ -31,45 +28,21 @@ def _key() -> str:
     return f"{release}-{cache.digest([(_PACKAGE, ' '.join(_MODULES).encode())])}"
 
 
-def find() -> Path | None:
-    """Return the directory of a kernel, or None."""
-    found = (root / _KIND / _key() for root in cache.roots())
-    return next((path for path in found if path.is_dir()), None)
-
-
 def ensure_guest_kernel(progress: Progress | None = None) -> Path:
     """Return the directory with the kernel; fetch it if need be.
 
     Raises PrepareError: not Debian, mirror unreachable, no space.
     """
-    if directory := find():
-        cache.used(directory)
-        return directory
-    progress = progress or cache.new_progress()
-    with cache.locked(f"{_KIND}-{_key()}", progress) as lock:
-        if directory := find():
-            return directory
-        cache.require_space(_SPACE_BYTES, "a guest's kernel")
-        final = cache.directory(_KIND) / _key()
-        cache.discard_leftovers(_KIND, final.name)
-        with progress.step("Fetch a guest's kernel"):
-            work = final.with_name(f"{final.name}.tmp")
-            work.mkdir()
-            try:
-                cache.publish(_make(work, progress, lock), final, final.name)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-        cache.discard_unused(_KIND, _KEPT, _UNUSED_S)
-    return final
+    return unpacked.ensure(_KIND, _key(), "a guest's kernel", _SPACE_BYTES, _make, progress)
 
 
 def _make(work: Path, progress: Progress, lock: int) -> Path:
     """Return the directory, made below `work`."""
     package = packages.with_new_lists(lambda: _fetch(work, progress), progress)
     progress.detail("unpacking")
-    unpacked, made = work / "unpacked", work / "made"
-    tool.run(["dpkg-deb", "-x", package, unpacked], progress, failure=f"{package.name} is damaged", lock=lock)
-    kernels, releases = sorted(unpacked.glob("boot/vmlinuz-*")), sorted(unpacked.glob("**/lib/modules/*"))
+    tree, made = work / "unpacked", work / "made"
+    tool.run(["dpkg-deb", "-x", package, tree], progress, failure=f"{package.name} is damaged", lock=lock)
+    kernels, releases = sorted(tree.glob("boot/vmlinuz-*")), sorted(tree.glob("**/lib/modules/*"))
     if not kernels or not releases:
         raise PrepareError(f"{package.name} holds no kernel: see {progress.log.path}")
     release = releases[0]
