@@ -67,7 +67,7 @@ def sent_to(flow: InstalledFlow, encapsulations: Mapping[int, str]) -> list[tupl
 
 def admitted_from(flow: InstalledFlow) -> tuple[int, IPv4Address] | None:
     """Return VNI and outer source of what a flow admits, from what its switch says of it; None for a flow that does not admit."""
-    if flow.key.table != Table.ADMIT:
+    if flow.key.table != Table.ADMIT or not flow.instructions:
         return None
     values = match_values(flow.key.match)
     if Field.TUN_IPV4_SRC not in values:

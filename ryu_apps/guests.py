@@ -24,13 +24,15 @@ _BURST = 20  # frames after which others get their turn
 
 
 class Guests:
-    """send: a frame out of a port of a switch."""
+    """send: a frame out of a port of a switch.  first_s, again_s: when all is told unasked."""
 
-    def __init__(self, core: Controller, send: Callable[[Dpid, int, bytes], None]) -> None:
+    def __init__(
+        self, core: Controller, send: Callable[[Dpid, int, bytes], None], *, first_s: float = _FIRST_S, again_s: float = _AGAIN_S
+    ) -> None:
         self._core = core
         self._send = send
         self._outcomes: dict[UUID, Counter[str]] = {}
-        self._thread = eventlet.spawn(self._run)
+        self._thread = eventlet.spawn(self._run, first_s, again_s)
 
     def close(self) -> None:
         """Say nothing any more unasked."""
@@ -62,13 +64,13 @@ class Guests:
         """Tell the guests of a network what has changed."""
         eventlet.spawn_n(self._advertise, effect.network, effect.before, effect.router_before)
 
-    def _run(self) -> None:
-        eventlet.sleep(_FIRST_S)
+    def _run(self, first_s: float, again_s: float) -> None:
+        eventlet.sleep(first_s)
         while True:
             self._outcomes = {port: counts for port, counts in self._outcomes.items() if port in self._core.inventory.ports}
             for network in list(self._core.inventory.networks):
                 self._advertise(network)
-            eventlet.sleep(_AGAIN_S)
+            eventlet.sleep(again_s)
 
     def _advertise(self, network: UUID, before: Network | None = None, router_before: Port | None = None) -> None:
         inventory = self._core.inventory

@@ -135,7 +135,7 @@ def _remote(inventory: Inventory, network: Network, here: UUID, port: Port, bind
     if way is not None:
         flows += _memoized(inventory, ("remote", port.uuid, way), lambda: l2.to_remote(network, port, way))
     if port.underlay_ip is not None and network.encapsulation != NONE:
-        flows += admit.from_peer(network, port.underlay_ip)
+        flows += admit.from_vnic(network, port)
     return flows
 
 

@@ -1,5 +1,6 @@
 """Protocol numbers and the conditions that select a protocol, for the tables that look into packets."""
 
+from nvo3.model.logical import Network
 from nvo3.pipeline.flow import IN_PORT, Action, Cond, Field, Match, Move, Output, SetField
 
 ARP: Match = (Cond(Field.ETH_TYPE, 0x0806),)
@@ -53,3 +54,9 @@ def icmpv6(icmp_type: int) -> Match:
         Cond(Field.ICMPV6_TYPE, icmp_type),
         Cond(Field.ICMPV6_CODE, 0),
     )
+
+
+def server_says(network: Network) -> list[Match]:
+    """Conditions for what only the controller says in a network: DHCP's answers, router advertisements."""
+    said = [udp_to(DHCP_CLIENT_PORT)] if network.configures(4) else []
+    return [*said, icmpv6(ROUTER_ADVERTISEMENT)] if network.configures(6) else said

@@ -26,6 +26,7 @@ from nvo3.pipeline.packet import (
     ROUTER_ADVERTISEMENT,
     ROUTER_SOLICITATION,
     icmpv6,
+    server_says,
     udp_to,
 )
 
@@ -54,17 +55,14 @@ def check(network: Network, port: Port, ofport: int) -> list[FlowSpec]:
 def _configuration(network: Network, port: Port, in_port: Match) -> list[FlowSpec]:
     """What a guest asks and what it may not tell, where the controller tells it."""
     asked: list[Match] = []
-    told: list[Match] = []
     if network.configures(4):
         own4 = [0, *(int(a) for a in port.addresses if a.version == 4)]
         asked += [(*m, *udp_to(DHCP_SERVER_PORT, DHCP_CLIENT_PORT)) for m in _sources(port, in_port, Field.IPV4_SRC, own4)]
-        told.append((*in_port, *udp_to(DHCP_CLIENT_PORT)))
     if network.configures(6):
         own6 = [0, *(int(a) for a in (port.link_local, *port.addresses) if a.version == 6)]
         asked += [(*m, *icmpv6(ROUTER_SOLICITATION)) for m in _sources(port, in_port, Field.IPV6_SRC, own6)]
-        told.append((*in_port, *icmpv6(ROUTER_ADVERTISEMENT)))
     asks = [build_flow(Table.PORT_SECURITY, _ASK, m, owner=port.uuid, goto=Table.CONFIGURATION) for m in asked]
-    return [*asks, *(_flow(port, _TELL, m, passes=False) for m in told)]
+    return [*asks, *(_flow(port, _TELL, (*in_port, *said), passes=False) for said in server_says(network))]
 
 
 def _sources(port: Port, in_port: Match, field: Field, own: list[int]) -> list[Match]:

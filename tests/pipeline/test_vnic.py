@@ -162,6 +162,17 @@ def test_frames_from_peers_are_admitted(switch: Switch, world: World, source: st
     assert "output:9\n" in trace and "Datapath actions: drop" not in trace, trace
 
 
+@pytest.mark.parametrize("source", [PEER_IP, "192.0.2.2"], ids=["a vNIC", "a hypervisor"])
+@pytest.mark.parametrize(
+    "inner",
+    ["dl_type=0x0800,nw_proto=17,udp_src=67,udp_dst=68", "dl_type=0x86dd,nw_proto=58,icmpv6_type=134,icmpv6_code=0"],
+    ids=["DHCP", "router advertisement"],
+)
+def test_what_servers_say_is_not_admitted_from_a_vnic(switch: Switch, world: World, source: str, inner: str) -> None:
+    trace = switch.trace(f"in_port=65001,tun_id=5004,tun_src={source},dl_src={mac(0x49)},dl_dst={mac(0x42)},{inner}")
+    assert ("output:9" in trace) == (source != PEER_IP), trace
+
+
 @pytest.mark.parametrize("outer", [f"tun_id=5001,tun_src={PEER_IP}", f"tun_id=5004,tun_src={OUTER_IP}", "tun_id=5004,tun_src=192.0.2.110"])
 def test_frames_from_an_endpoint_that_is_not_in_the_network_are_dropped(switch: Switch, world: World, outer: str) -> None:
     assert "Datapath actions: drop" in switch.trace(f"in_port=65001,{outer},dl_src={mac(0x49)},dl_dst={mac(0x42)},ip")

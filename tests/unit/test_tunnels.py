@@ -1,6 +1,7 @@
 """What tunnels carried, from the statistics of a bridge's flows."""
 
-from ipaddress import IPv4Address
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_network
 from uuid import uuid4
 
 from nvo3.model.ids import Mac, Vni
@@ -43,6 +44,13 @@ def test_what_was_admitted_counts_by_its_network_and_source() -> None:
     flows = [*admit.from_peer(_NETWORK, _HV2), *admit.from_peer(other, _HV2), *admit.from_peer(_NETWORK, _HV3)]
     found = traffic([_counted(flow, n) for flow, n in zip(flows, (1, 2, 0), strict=True)], _TUNNELS)
     assert found.received == {(5001, _HV2): Traffic(1, 100), (5002, _HV2): Traffic(2, 200)}
+
+
+def test_what_a_vnic_may_not_say_is_not_admitted() -> None:
+    network = replace(_NETWORK, pools=(ip_network("10.0.0.0/24"), ip_network("fd00::/64")))
+    flows = admit.from_vnic(network, replace(_port(1), underlay_ip=_HV2))
+    assert len(flows) == 3
+    assert traffic([_counted(flow, 1) for flow in flows], _TUNNELS).received == {(5001, _HV2): Traffic(1, 100)}
 
 
 def test_what_goes_without_a_tunnel_or_through_a_port_that_is_none_does_not_count() -> None:
