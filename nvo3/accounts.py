@@ -14,7 +14,7 @@ from uuid import UUID
 from nvo3.model.inventory import Inventory
 from nvo3.model.logical import NONE
 from nvo3.model.physical import Vport
-from nvo3.openflow.decoder import InstalledFlow, PortStats, WireKey
+from nvo3.openflow.decoder import CountedFlow, InstalledFlow, PortStats
 from nvo3.openflow.encoder import cookie_of_owner
 from nvo3.pipeline import compose
 from nvo3.pipeline.flow import Table
@@ -71,7 +71,6 @@ class TunnelAccount:
 
 
 _NOTHING = PortCount()
-_FlowId = tuple[WireKey, bytes, int]
 
 
 class Accounts:
@@ -81,9 +80,9 @@ class Accounts:
         self._inventory = inventory
         self.ports: dict[UUID, PortAccount] = {}
         self.tunnels: dict[Tunnel, TunnelAccount] = {}
-        self._flows: dict[UUID, dict[_FlowId, tuple[int, int]]] = {}  # by hypervisor: what each flow showed last
+        self._flows: dict[UUID, dict[bytes, tuple[int, int]]] = {}  # by hypervisor: what each flow showed last
 
-    def take(self, hypervisor: UUID, ports: Iterable[PortStats], flows: Iterable[InstalledFlow]) -> Iterator[None]:
+    def take(self, hypervisor: UUID, ports: Iterable[PortStats], flows: Iterable[CountedFlow]) -> Iterator[None]:
         """Take a bridge's readings; yields now and then, for the caller to let others run.
 
         flows: all of `TABLES` that have counted something.
@@ -117,21 +116,21 @@ class Accounts:
             account.last[place] = count
             account.count = PortCount(*(total + n - m for total, n, m in zip(account.count, count, before, strict=True)))
 
-    def _take_flows(self, hypervisor: UUID, flows: Iterable[InstalledFlow]) -> Iterator[None]:
+    def _take_flows(self, hypervisor: UUID, flows: Iterable[CountedFlow]) -> Iterator[None]:
         owners = {cookie_of_owner(port): port for port, _ in self._vports(hypervisor)}
-        known, seen = self._flows.get(hypervisor, {}), dict[_FlowId, tuple[int, int]]()
+        known, seen = self._flows.get(hypervisor, {}), dict[bytes, tuple[int, int]]()
         for n, flow in enumerate(flows, 1):
             if not n % _SLICE:
                 yield
                 if hypervisor not in self._inventory.hosts:
                     return
-            key = (flow.key, flow.instructions, flow.cookie)
-            n_packets, n_bytes = known.get(key, (0, 0))
-            if flow.n_packets < n_packets:
-                n_packets = n_bytes = 0
-            seen[key] = flow.n_packets, flow.n_bytes
-            if flow.n_packets > n_packets:
-                self._count(hypervisor, owners, flow, flow.n_packets - n_packets, max(flow.n_bytes - n_bytes, 0))
+            before = known.get(flow.identity, (0, 0))
+            seen[flow.identity] = flow.n_packets, flow.n_bytes
+            if flow.n_packets == before[0]:
+                continue
+            if flow.n_packets < before[0]:
+                before = (0, 0)
+            self._count(hypervisor, owners, flow.decode(), flow.n_packets - before[0], max(flow.n_bytes - before[1], 0))
         self._flows[hypervisor] = seen
 
     def _count(self, here: UUID, owners: dict[int, UUID], flow: InstalledFlow, n_packets: int, n_bytes: int) -> None:

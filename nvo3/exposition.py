@@ -26,7 +26,7 @@ class Family:
 
 def labels_of(names: Sequence[str], values: Sequence[str]) -> str:
     """Return a sample's labels, as in {a="b"}."""
-    pairs = (f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True))
+    pairs = (f'{name}="{escape(value)}"' for name, value in zip(names, values, strict=True))
     return "{" + ",".join(pairs) + "}"
 
 
@@ -56,5 +56,6 @@ def render(registry: CollectorRegistry, families: Iterable[Family], is_openmetri
         yield _EOF
 
 
-def _escape(value: str) -> str:
+def escape(value: str) -> str:
+    """Return a label's value as it stands between quotes."""
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

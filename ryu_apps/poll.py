@@ -1,7 +1,9 @@
 """Asks each switch for its counters, once in an interval, one after the other; nobody else waits for that."""
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from uuid import UUID
 
 import eventlet
 
@@ -10,6 +12,9 @@ from nvo3.controller import Controller
 from nvo3.metrics import Metrics
 from nvo3.model.ids import Dpid
 from nvo3.openflow.connection import LiveSession
+from nvo3.openflow.decoder import CountedFlow, Malformed, PortStats
+
+LOG = logging.getLogger("nvo3")
 
 _TIMEOUT_S = 10.0
 _IDLE_S = 0.5  # while there is no switch
@@ -52,7 +57,7 @@ class Poll:
         session = switch.session
         self._asked.add(dpid)
         try:
-            requests = [session.request_port(), *(session.request_table(table, counted=True) for table in TABLES)]
+            requests = [session.request_port(), *(session.request_table(table, is_counted=True) for table in TABLES)]
             answers = switch.ask(requests, _TIMEOUT_S)
         finally:
             self._asked.discard(dpid)
@@ -61,9 +66,16 @@ class Poll:
             self._metrics.polls.labels("timeout").inc()
             return
         self._metrics.polls.labels("answered").inc()
-        flows = [flow for answer in answers[1:] for flow in answer.flows]
+        flows = [flow for answer in answers[1:] for flow in answer.counted]
+        try:
+            self._take(hypervisor, answers[0].ports, flows)
+        except Malformed as error:
+            LOG.warning("switch %016x: %s; connection closed", dpid, error)
+            switch.datapath.close()
+
+    def _take(self, hypervisor: UUID, ports: Iterable[PortStats], flows: Iterable[CountedFlow]) -> None:
         took_s, began_at = 0.0, time.perf_counter()
-        for _ in self._accounts.take(hypervisor, answers[0].ports, flows):
+        for _ in self._accounts.take(hypervisor, ports, flows):
             took_s += time.perf_counter() - began_at
             eventlet.sleep(0)
             began_at = time.perf_counter()

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from nvo3.accounts import Accounts, PortAccount, Tunnel, TunnelAccount
 from nvo3.controller import Bridge, Controller, Event
-from nvo3.exposition import Family, labels_of
+from nvo3.exposition import Family, escape, labels_of
 from nvo3.metrics import Metrics
 from nvo3.model.event import (
     FlowsConfirmed,
@@ -157,7 +157,7 @@ class Telemetry:
         for port, account in self.accounts.ports.items():
             row = inventory.ports.get(port)
             if row is not None and row.network in begins:
-                yield f"{begins[row.network]},{labels_of(('port',), (row.name,))[1:]}", account
+                yield f'{begins[row.network]},port="{escape(row.name)}"}}', account
 
     def _labelled_tunnels(self) -> Iterable[tuple[str, TunnelAccount]]:
         hosts = self._core.inventory.hosts

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from nvo3.openflow import decoder, encoder
-from nvo3.openflow.decoder import FlowMod, InstalledFlow, PortStats, WireKey
+from nvo3.openflow.decoder import CountedFlow, FlowMod, InstalledFlow, PortStats, WireKey
 from nvo3.pipeline.flow import FlowKey, FlowSpec, Meter
 
 
@@ -49,6 +49,7 @@ class Statistics:
 
     xid: int
     flows: tuple[InstalledFlow, ...] = ()
+    counted: tuple[CountedFlow, ...] = ()
     ports: tuple[PortStats, ...] = ()
 
 
@@ -66,8 +67,9 @@ SessionEvent = FlowsRead | Confirmed | Refused | Statistics | PacketIn
 
 @dataclass(slots=True)
 class _Partial:
-    counted: bool = False
+    is_counted: bool = False
     flows: list[InstalledFlow] = field(default_factory=list)
+    counted: list[CountedFlow] = field(default_factory=list)
     ports: list[PortStats] = field(default_factory=list)
 
 
@@ -143,12 +145,12 @@ class SwitchSession:
         xid = self._query()
         return xid, encoder.flow_stats_request(xid, cookie, encoder.COOKIE_MASK)
 
-    def request_table(self, table: int, counted: bool = False) -> tuple[int, bytes]:
+    def request_table(self, table: int, is_counted: bool = False) -> tuple[int, bytes]:
         """Ask for our flows of a table; return the xid of the `Statistics` to come, and the request.
 
-        counted: the answer has only those that have seen a packet.
+        is_counted: the answer has only those that have seen a packet, in `counted`.
         """
-        xid = self._query(counted)
+        xid = self._query(is_counted)
         return xid, encoder.flow_stats_request(xid, encoder.COOKIE_PREFIX, encoder.COOKIE_PREFIX_MASK, table)
 
     def request_all_flows(self) -> tuple[int, bytes]:
@@ -201,13 +203,16 @@ class SwitchSession:
         if partial is None:
             return []
         if kind == encoder.OFPMP_FLOW:
-            partial.flows.extend(decoder.flow_stats(body, partial.counted))
+            if partial.is_counted:
+                partial.counted.extend(decoder.counted_flows(body))
+            else:
+                partial.flows.extend(decoder.flow_stats(body))
         elif kind == encoder.OFPMP_PORT_STATS:
             partial.ports.extend(decoder.port_stats(body))
         if more:
             return []
         del self._queries[xid]
-        return [Statistics(xid, tuple(partial.flows), tuple(partial.ports))]
+        return [Statistics(xid, tuple(partial.flows), tuple(partial.counted), tuple(partial.ports))]
 
     def _handle_error(self, xid: int, message: bytes) -> list[SessionEvent]:
         if xid in self._queries:
@@ -231,7 +236,7 @@ class SwitchSession:
         self._metering = self._metering or self._next_xid()
         return b"".join(encoder.meter_mod(self._metering, meter) for meter in sorted(missing))
 
-    def _query(self, counted: bool = False) -> int:
+    def _query(self, is_counted: bool = False) -> int:
         xid = self._next_xid()
-        self._queries[xid] = _Partial(counted)
+        self._queries[xid] = _Partial(is_counted)
         return xid

@@ -1,5 +1,6 @@
 """Counters that stay with a port and a tunnel, whatever the switches that count."""
 
+import struct
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -7,10 +8,11 @@ from nvo3.accounts import Accounts, PortCount, Tunnel
 from nvo3.model.event import NorthboundChanged
 from nvo3.model.physical import Hypervisor, HypervisorView, Vport
 from nvo3.openflow import encoder
-from nvo3.openflow.decoder import InstalledFlow, PortStats, WireKey
+from nvo3.openflow.decoder import CountedFlow, PortStats, counted_flows
 from nvo3.pipeline.flow import Field, FlowSpec, Table
 from tests.pipeline.world import World, identifier, mac
 
+_FLOW_STATS = struct.Struct("!HBxIIHHHH4xQQQ")
 UNKNOWN = (1 << 64) - 1
 
 
@@ -18,10 +20,13 @@ def stats(ofport: int, n: int, rx_dropped: int = 0) -> PortStats:
     return PortStats(ofport, n, 2 * n, 100 * n, 200 * n, rx_dropped, 0)
 
 
-def counted(flow: FlowSpec, n_packets: int) -> InstalledFlow:
+def counted(flow: FlowSpec, n_packets: int) -> CountedFlow:
     """A flow as its switch reports it, with 100 bytes a packet."""
-    key = WireKey(flow.key.table, flow.key.priority, encoder.serialize_match(flow))
-    return InstalledFlow(key, encoder.cookie_of(flow), encoder.serialize_instructions(flow), n_packets, 100 * n_packets, True)
+    rest = encoder.serialize_match(flow) + encoder.serialize_instructions(flow)
+    key, cookie = flow.key, encoder.cookie_of(flow)
+    head = _FLOW_STATS.pack(48 + len(rest), key.table, n_packets, 7, key.priority, 0, 0, 0, cookie, n_packets, 100 * n_packets)
+    (one,) = counted_flows(memoryview(head + rest))
+    return one
 
 
 class Reader:
@@ -30,9 +35,9 @@ class Reader:
     def __init__(self, world: World) -> None:
         self.accounts = Accounts(world.core.inventory)
 
-    def read(self, hypervisor: Hypervisor, *read: PortStats | InstalledFlow) -> None:
+    def read(self, hypervisor: Hypervisor, *read: PortStats | CountedFlow) -> None:
         ports = [r for r in read if isinstance(r, PortStats)]
-        for _ in self.accounts.take(hypervisor.uuid, ports, [r for r in read if isinstance(r, InstalledFlow)]):
+        for _ in self.accounts.take(hypervisor.uuid, ports, [r for r in read if isinstance(r, CountedFlow)]):
             pass
 
     def rx_packets(self, port: str) -> int:
