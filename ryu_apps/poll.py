@@ -31,7 +31,7 @@ class Poll:
         self._accounts = accounts
         self._metrics = metrics
         self._interval_s = interval_s
-        self._asked: set[Dpid] = set()  # that have not answered yet
+        self._asked: set[LiveSession] = set()  # that have not answered yet
         self._thread = eventlet.spawn(self._run) if interval_s else None
 
     def close(self) -> None:
@@ -45,22 +45,23 @@ class Poll:
             dpids = [dpid for dpid in self._switches if self._core.knows(dpid)]
             for dpid in dpids:
                 eventlet.sleep(self._interval_s / len(dpids))
-                if dpid not in self._asked:
-                    eventlet.spawn(self._poll, dpid)
+                switch = self._switches.get(dpid)
+                if switch is not None and switch not in self._asked:
+                    eventlet.spawn(self._poll, dpid, switch)
             if not dpids:
                 eventlet.sleep(min(_IDLE_S, self._interval_s))
 
-    def _poll(self, dpid: Dpid) -> None:
-        switch, hypervisor = self._switches.get(dpid), self._core.hypervisor_of(dpid)
-        if switch is None or hypervisor is None:
+    def _poll(self, dpid: Dpid, switch: LiveSession) -> None:
+        hypervisor = self._core.hypervisor_of(dpid)
+        if hypervisor is None:
             return
         session = switch.session
-        self._asked.add(dpid)
+        self._asked.add(switch)
         try:
             requests = [session.request_port(), *(session.request_table(table, is_counted=True) for table in TABLES)]
             answers = switch.ask(requests, _TIMEOUT_S)
         finally:
-            self._asked.discard(dpid)
+            self._asked.discard(switch)
         # A bridge has a port of its own: without any, the answer is an error.
         if answers is None or not answers[0].ports or self._core.hypervisor_of(dpid) != hypervisor:
             self._metrics.polls.labels("timeout").inc()

@@ -39,6 +39,7 @@ def argv(place: Place, directory: Path) -> list[str]:
         f"--nvo3-state-dir={directory / 'state'}",
         f"--nvo3-run-dir={directory / 'run'}",
         f"--log-file={log_file(directory)}",
+        "--nvo3-metrics-interval=1",
     ]
 
 
