@@ -10,7 +10,7 @@ from werkzeug.exceptions import NotFound as HttpNotFound
 from werkzeug.routing import RequestRedirect
 
 import nvo3
-from nvo3.api import agent, docs, document, event, flow, hypervisor, metrics, network, port, problem, settings, tenant
+from nvo3.api import agent, description, docs, document, event, flow, hypervisor, metrics, network, port, problem, settings, tenant
 from nvo3.api.backend import Backend
 from nvo3.api.body import JsonRequest
 from nvo3.api.plane import ControlPlane
@@ -55,7 +55,8 @@ def create_app(northbound: Northbound, plane: ControlPlane, telemetry: metrics.S
     backend = Backend(northbound, plane)
     for resource in (tenant, network, port, agent, hypervisor, flow, settings, document, event):
         app.register_api(resource.blueprint(backend))
-    app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi")
+    described = description.complete(app.api_doc)
+    app.add_url_rule("/openapi.json", view_func=lambda: described, endpoint="openapi")
     docs.register(app)
     app.add_url_rule("/healthz", view_func=lambda: _health(northbound), endpoint="health")
     return app

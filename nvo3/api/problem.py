@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.exceptions import NotFound as HttpNotFound
 
 from nvo3.api import schema
-from nvo3.model.errors import ConfigError, Conflict, NotFound, Nvo3Error, Outdated, Unavailable
+from nvo3.model.errors import ConfigError, Conflict, Misfit, NotFound, Nvo3Error, Outdated, Unavailable
 
 LOG = logging.getLogger(__name__)
 
@@ -22,8 +22,11 @@ CONTENT_TYPE = "application/problem+json"
 _DOCUMENTED = {
     400: "A value is wrong",
     404: "A name does not exist",
-    409: "Taken, or in use",
+    408: "The body did not arrive in time",
+    409: "Taken, in use, or not fit for the object that it is about",
     412: "Not as If-Match or If-None-Match says",
+    413: "The body is too large",
+    415: "The body is not JSON",
     503: "The database is not reachable",
     504: "The change is stored, but not in force in time",
 }
@@ -85,6 +88,8 @@ def field_error(field: str, message: str, value: Any = None, limit: Any = None) 
 def of_error(error: Nvo3Error) -> Response:
     """Return the document for an error of ours."""
     match error:
+        case Misfit():
+            return response(409, _line(str(error)), [field_error(error.path, error.message, error.value, error.limit)])
         case ConfigError():
             errors = [field_error(error.path, error.message, error.value, error.limit)] if error.path else []
             return response(400, _line(str(error)), errors)

@@ -6,7 +6,7 @@ business of `nvo3.model.check`, so that the same rule gives the same message eve
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from nvo3.events import LoggedEvent
 from nvo3.model.check import (
@@ -47,9 +47,18 @@ def _documented(description: str, **schema: Any) -> Any:
     return Field(description=description, json_schema_extra=schema or None)
 
 
-Name = Annotated[str, _documented(NAME_RULE, minLength=1, maxLength=63)]
-Vni = Annotated[int, _documented("VXLAN network identifier, unique in the system", minimum=VNI_MIN, maximum=VNI_MAX)]
-Mtu = Annotated[int, _documented("Bytes of IP that guests may send", minimum=MTU_MIN, maximum=MTU_MAX)]
+def _integer(value: Any) -> Any:
+    """Return an integer for a number without a fraction, which is one to JSON Schema (6.1.1 of its validation vocabulary)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+Name = Annotated[str, _documented(NAME_RULE, pattern=_NAME_PATTERN)]
+_BY_NAME = _documented("By name", propertyNames={"pattern": _NAME_PATTERN})
+Vni = Annotated[
+    int, BeforeValidator(_integer), _documented("VXLAN network identifier, unique in the system", minimum=VNI_MIN, maximum=VNI_MAX)
+]
+Mtu = Annotated[int, BeforeValidator(_integer), _documented("Bytes of IP that guests may send", minimum=MTU_MIN, maximum=MTU_MAX)]
 Encapsulation = Annotated[
     str,
     _documented(
@@ -57,20 +66,38 @@ Encapsulation = Annotated[
         enum=[AUTO, NONE, *ENCAPSULATIONS],
     ),
 ]
-Pools = Annotated[list[str], _documented("Prefixes that addresses come from, disjoint", maxItems=POOLS_MAX)]
+_Prefix = Annotated[str, Field(json_schema_extra={"format": "ip-prefix"})]
+_Address = Annotated[str, Field(json_schema_extra={"format": "ip-address"})]
+Pools = Annotated[list[_Prefix], _documented("Prefixes that addresses come from, disjoint", maxItems=POOLS_MAX, uniqueItems=True)]
 Dhcp = Annotated[bool, _documented("Tell guests their addresses and what follows: by DHCP, and by router advertisements")]
-Gateways = Annotated[list[str], _documented("Where guests send what leaves the network: within its pools, one of each family", maxItems=2)]
-DnsServers = Annotated[list[str], _documented("Resolvers for guests, the preferred first", maxItems=DNS_SERVERS_MAX)]
-Domain = Annotated[str, _documented("What guests search names in; empty for none", maxLength=DOMAIN_MAX)]
-Lease = Annotated[int, _documented("Seconds that what DHCP tells is valid", minimum=LEASE_MIN_S, maximum=LEASE_MAX_S)]
-Mac = Annotated[str, _documented("Unicast MAC address, unique in the network")]
-Addresses = Annotated[list[str], _documented("IP addresses within the network's pools, unique in the network", maxItems=ADDRESSES_MAX)]
+Gateways = Annotated[
+    list[_Address],
+    _documented("Where guests send what leaves the network: within its pools, one of each family", maxItems=2, uniqueItems=True),
+]
+DnsServers = Annotated[list[_Address], _documented("Resolvers for guests, the preferred first", maxItems=DNS_SERVERS_MAX, uniqueItems=True)]
+_DOMAIN_PATTERN = "^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\\.|$))*$"
+Domain = Annotated[str, _documented("What guests search names in; empty for none", maxLength=DOMAIN_MAX, pattern=_DOMAIN_PATTERN)]
+Lease = Annotated[
+    int, BeforeValidator(_integer), _documented("Seconds that what DHCP tells is valid", minimum=LEASE_MIN_S, maximum=LEASE_MAX_S)
+]
+Mac = Annotated[
+    str,
+    _documented("Unicast MAC address, unique in the network", pattern="^(?!00([:-]00){5})[0-9A-Fa-f][02468ACEace]([:-][0-9A-Fa-f]{2}){5}$"),
+]
+Addresses = Annotated[
+    list[_Address],
+    _documented("IP addresses within the network's pools, unique in the network", maxItems=ADDRESSES_MAX, uniqueItems=True),
+]
 PortSecurity = Annotated[bool, _documented("Only the port's own addresses may be sent from")]
-Remote = Annotated[str, _documented(f"The hypervisor's OVSDB server: {REMOTE_RULE}")]
-EncapsulationOrder = Annotated[list[str], _documented(f"What {AUTO} prefers, best first; what is not named is not chosen", minItems=1)]
+Remote = Annotated[str, _documented(f"The hypervisor's OVSDB server: {REMOTE_RULE}", format="ovsdb-remote")]
+EncapsulationOrder = Annotated[
+    list[Annotated[str, Field(json_schema_extra={"enum": [*ENCAPSULATIONS]})]],
+    _documented(f"What {AUTO} prefers, best first; what is not named is not chosen", minItems=1, uniqueItems=True),
+]
 Offload = Annotated[str, _documented("cvsw: an agent in the guest's vNIC encapsulates, programmed by the controller", enum=list(OFFLOADS))]
 AgentPools = Annotated[
-    list[str], _documented("IPv4 prefixes of the underlay that tunnel endpoints of vNICs come from, disjoint", maxItems=POOLS_MAX)
+    list[Annotated[str, Field(json_schema_extra={"format": "ipv4-prefix"})]],
+    _documented("IPv4 prefixes of the underlay that tunnel endpoints of vNICs come from, disjoint", maxItems=POOLS_MAX, uniqueItems=True),
 ]
 SclpPayload = Annotated[str, _documented("What SCLP carries; it is received either way", enum=list(SCLP_PAYLOADS))]
 Detail = Annotated[str, _documented("One line, where there is something to say")]
@@ -95,8 +122,8 @@ _LEFT_OUT: Any = None
 class RouteItem(_In):
     """A route for guests, of IPv4."""
 
-    destination: Annotated[str, _documented("A prefix, such as 192.168.0.0/16")]
-    nexthop: Annotated[str, _documented("An address within the network's pools")]
+    destination: Annotated[str, _documented("A prefix, such as 192.168.0.0/16", format="ipv4-prefix")]
+    nexthop: Annotated[str, _documented("An address within the network's pools", format="ipv4-address")]
 
 
 Routes = Annotated[list[RouteItem], _documented("Routes for guests, by DHCP; the default route is the gateway's", maxItems=ROUTES_MAX)]
@@ -232,19 +259,19 @@ class HypervisorPatch(_In):
 class NetworkSpec(NetworkPut):
     """A network in a document, whole: ports that it has not are deleted."""
 
-    ports: Annotated[dict[str, PortPut], _documented("By name")] = {}
+    ports: Annotated[dict[str, PortPut], _BY_NAME] = {}
 
 
 class TenantSpec(_In):
     """A tenant in a document, whole: networks that it has not are deleted."""
 
-    networks: Annotated[dict[str, NetworkSpec], _documented("By name")] = {}
+    networks: Annotated[dict[str, NetworkSpec], _BY_NAME] = {}
 
 
 class Document(_In):
     """Whole tenants.  What it says of them is all that they have; tenants that it does not name stay as they are."""
 
-    tenants: Annotated[dict[str, TenantSpec], _documented("By name")]
+    tenants: Annotated[dict[str, TenantSpec], _BY_NAME]
 
 
 class SettingsPatch(_In):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from nvo3.model.errors import ConfigError
+from nvo3.model.errors import ConfigError, Misfit
 from nvo3.model.ids import VNI_MAX, VNI_MIN, Vni
 from nvo3.model.logical import AUTO, MTU_MAX, MTU_MIN, NONE, OFFLOADS, SCLP_PAYLOADS, IPAddress, IPNetwork, Route
 from nvo3.model.physical import ENCAPSULATIONS, UNDERLAY_MTU_MAX
@@ -150,16 +150,16 @@ def check_address(text: str, pools: Iterable[IPNetwork], path: str) -> IPAddress
         raise ConfigError(path, f"{text} has a scope; only the address is wanted", text)
     family = [pool for pool in pools if pool.version == address.version]
     if not family:
-        raise ConfigError(path, f"{text}: the network has no IPv{address.version} pool", text, "no pool")
+        raise Misfit(path, f"{text}: the network has no IPv{address.version} pool", text, "no pool")
     limit = ", ".join(map(str, family))
     pool = next((pool for pool in family if address in pool), None)
     if pool is None:
-        raise ConfigError(path, f"{text} is in no pool of the network ({limit})", text, limit)
+        raise Misfit(path, f"{text} is in no pool of the network ({limit})", text, limit)
     if address == pool.network_address:
         what = "network" if address.version == 4 else "subnet-router anycast"  # RFC 4291 section 2.6.1
-        raise ConfigError(path, f"{text} is the {what} address of {pool}", text, str(pool))
+        raise Misfit(path, f"{text} is the {what} address of {pool}", text, str(pool))
     if address.version == 4 and address == pool.broadcast_address:
-        raise ConfigError(path, f"{text} is the broadcast address of {pool}", text, str(pool))
+        raise Misfit(path, f"{text} is the broadcast address of {pool}", text, str(pool))
     return address
 
 

@@ -2,6 +2,7 @@
 
     Nvo3Error
     ├── ConfigError     a value is wrong: the field's path, the value seen, the limit      -> HTTP 400
+    │   └── Misfit      it is right by itself, but does not fit the object that it is for   -> HTTP 409
     ├── NotFound        a name does not exist                                               -> HTTP 404
     ├── Conflict        taken, in use, or changed by somebody else meanwhile                -> HTTP 409
     ├── Outdated        not as the caller, who said how it must be, knows it                -> HTTP 412
@@ -29,6 +30,10 @@ class ConfigError(Nvo3Error):
         self.message = message
         self.value = value
         self.limit = limit
+
+
+class Misfit(ConfigError):
+    """A value that might do elsewhere does not fit the object that it is for, such as an address its network."""
 
 
 class NotFound(Nvo3Error):

@@ -95,7 +95,7 @@ def _at(path: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise ConfigError(f"{path}.{error.path}", error.message, error.value, error.limit) from None
+        raise type(error)(f"{path}.{error.path}", error.message, error.value, error.limit) from None
     except Conflict as error:
         raise Conflict(error.message, f"{path}.{error.path}" if error.path else path, error.value) from None
 

@@ -12,6 +12,7 @@ import json
 import logging
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -53,6 +54,12 @@ class _Idl(ovs.db.idl.Idl):  # type: ignore[misc]
         super().__init__(remotes, schema, leader_only=True)
         # 1 s is the shortest that the library allows; the default grows to 8 s, in which nobody could change anything.
         self._session.reconnect.set_backoff(1000, 1000)
+        # The library takes a difference between two sets, which may have twice as many values, for a set, and drops the update that breaks
+        # the column's limit.  The database keeps the limits.
+        for table in self.tables.values():
+            for column in table.columns.values():
+                if column.type.n_max > 1:
+                    column.type.n_max = sys.maxsize
         self.dirty: dict[str, set[UUID]] = {}
 
     def notify(self, event: str, row: Any, updates: Any = None) -> None:

@@ -124,19 +124,19 @@ class FakePlane:
     def wait_realized(self, timeout_s: float) -> tuple[str, ...]:
         missing = tuple(h.name for h in self._northbound.view.hypervisors.values() if h.name.startswith("deaf"))
         if missing:
-            eventlet.sleep(timeout_s)
+            eventlet.sleep(min(timeout_s, _PATIENCE_S))
         return missing
 
     def wait_port_up(self, port: UUID, timeout_s: float) -> PortStatus:
         status = self.port_status(port)
         if status.state != "up":
-            eventlet.sleep(timeout_s)
+            eventlet.sleep(min(timeout_s, _PATIENCE_S))
         return status
 
     def wait_hypervisor_connected(self, hypervisor: UUID, timeout_s: float) -> HypervisorStatus:
         status = self.hypervisor_status(hypervisor)
         if not status.connected:
-            eventlet.sleep(timeout_s)
+            eventlet.sleep(min(timeout_s, _PATIENCE_S))
         return status
 
 
@@ -149,6 +149,8 @@ class FakeTelemetry:
     def families(self) -> tuple[Family, ...]:
         return ()
 
+
+_PATIENCE_S = 2.0
 
 # Shorter than in operation, so that tests need not wait as long.
 serve._HEAD_S = serve._SOCKET_S = 2.0

@@ -133,7 +133,7 @@ def test_pools_may_be_replaced_together_with_the_addresses(http: httpx.Client) -
     web = document["tenants"]["red"]["networks"]["web"]
     web["pools"] = ["10.9.0.0/24"]
     reply = http.post("/v1/apply", json=document)
-    assert reply.status_code == 400
+    assert reply.status_code == 409
     assert reply.json()["errors"][0]["field"] == "tenants.red.networks.web.ports.a.addresses[0]"
     web["ports"] = {"a": {"mac": "02:00:00:00:00:0a", "addresses": ["10.9.0.10"]}, "n": {}}
     _apply(http, document)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nvo3.model import check
 from nvo3.model.errors import ConfigError, Conflict, NotFound, Nvo3Error
 from nvo3.model.ids import Mac
 from nvo3.model.logical import Settings
@@ -346,3 +347,19 @@ def test_refused_transaction_gives_its_claims_back(red: Any) -> None:
     assert command.create_port(red, "red", "web", "a3").addresses[0] == IPv4Address("10.0.0.4")
     _refused(Conflict, red, command.create_network, "red", "web")
     assert command.create_network(red, "red", "n").vni == 5001
+
+
+def test_sets_may_change_by_more_values_than_they_hold(red: Any) -> None:
+    """The database tells the difference between two sets, which is larger than either."""
+    command.create_network(red, "red", "db")
+    for first in (0, 100):
+        pools = [f"10.{first + n}.0.0/24" for n in range(check.POOLS_MAX)]
+        command.set_network(red, "red", "db", pools=pools)
+        assert [str(pool) for pool in red.view.network("red", "db").pools] == pools
+        command.set_settings(red, agent_pools=pools)
+        assert [str(pool) for pool in red.view.settings.agent_pools] == pools
+    command.create_port(red, "red", "db", "many", addresses=[])
+    for first in (2, 102):
+        addresses = [f"10.100.0.{first + n}" for n in range(check.ADDRESSES_MAX)]
+        command.set_port(red, "red", "db", "many", addresses=addresses)
+        assert [str(address) for address in red.view.port("red", "db", "many").addresses] == addresses
