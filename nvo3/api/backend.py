@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from nvo3.api.plane import ControlPlane
 from nvo3.api.precondition import Item, tag_of
-from nvo3.api.problem import Problem, documented
+from nvo3.api.problem import Pending, documented
 from nvo3.api.schema import ChangeQuery
 from nvo3.ovsdb.northbound import Northbound
 from nvo3.ovsdb.view import View
@@ -32,25 +32,24 @@ class Backend:
         return self.northbound.view
 
     def settle(self, query: ChangeQuery, what: str) -> None:
-        """After a commit, wait as asked for.  Raises Problem with status 504, which says that the change is stored."""
+        """After a commit, wait as asked for.  Raises Pending, which says that the change is stored."""
         if query.wait is None:
             return
         missing = self.plane.wait_realized(query.timeout)
         if missing:
-            raise Problem(
-                504,
+            raise Pending(
                 f"{what}, but not in force within {query.timeout:g} s at: {', '.join(missing)}",
                 unconfirmed(missing),
             )
 
     def settle_hypervisor(self, query: ChangeQuery, uuid: UUID, what: str) -> None:
-        """After a hypervisor was written, wait as asked for until it is connected.  Raises Problem with status 504."""
+        """After a hypervisor was written, wait as asked for until it is connected.  Raises Pending."""
         if query.wait is None:
             return
         status = self.plane.wait_hypervisor_connected(uuid, query.timeout)
         if status.state != "connected":
             reason = status.detail or status.state
-            raise Problem(504, f"{what}, but not connected within {query.timeout:g} s: {reason}")
+            raise Pending(f"{what}, but not connected within {query.timeout:g} s: {reason}")
 
 
 def unconfirmed(hypervisors: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -158,6 +158,8 @@ def _content(url: str, reply: httpx.Response) -> dict[str, Any]:
         content = _json.loads(reply.content)
     except ValueError:
         content = None
+    if reply.status_code == 202 and isinstance(content, dict):  # it is stored; who waits wants to know that the waiting was in vain
+        raise ApiError(202, "Accepted", str(content.get("detail", "")), content.get("errors") or ())
     if reply.is_success and isinstance(content, dict):
         return content
     if isinstance(content, dict) and "title" in content:

@@ -5,7 +5,7 @@ from typing import Any
 from flask_openapi3.blueprint import APIBlueprint
 
 from nvo3.api.backend import Backend, answer, new_blueprint
-from nvo3.api.schema import Applied, ApplyQuery, DifferenceItem, Document, ExportQuery, NetworkSpec
+from nvo3.api.schema import Applied, ApplyQuery, DifferenceItem, Document, ExportQuery, NetworkSpec, PendingItem
 from nvo3.model.errors import ConfigError
 from nvo3.ovsdb import apply
 
@@ -16,7 +16,7 @@ def blueprint(backend: Backend) -> APIBlueprint:
     """Return the routes."""
     routes = new_blueprint("document", "documents")
 
-    @routes.post("/v1/apply", responses={200: Applied})
+    @routes.post("/v1/apply", responses={200: Applied, 202: PendingItem})
     def apply_document(body: Document, query: ApplyQuery) -> dict[str, Any]:
         """Bring whole tenants about in one transaction: all of it or nothing.
 

@@ -20,6 +20,7 @@ from nvo3.api.schema import (
     HypervisorPath,
     HypervisorPut,
     NoQuery,
+    PendingItem,
 )
 from nvo3.model.errors import Conflict, NotFound
 from nvo3.model.physical import Hypervisor
@@ -47,7 +48,7 @@ def blueprint(backend: Backend) -> APIBlueprint:
         """List all hypervisors."""
         return page(list(backend.view.hypervisors.values()), lambda hypervisor: hypervisor.name, item_of, query)
 
-    @routes.post("/v1/hypervisors", responses={201: HypervisorItem})
+    @routes.post("/v1/hypervisors", responses={201: HypervisorItem, 202: PendingItem})
     def create_hypervisor(body: HypervisorCreate, query: ChangeQuery) -> Answer:
         """Create a hypervisor.
 
@@ -63,7 +64,7 @@ def blueprint(backend: Backend) -> APIBlueprint:
         hypervisor = backend.view.hypervisor(path.hypervisor)
         return shown(item_of(hypervisor), hypervisor)
 
-    @routes.put("/v1/hypervisors/<hypervisor>", responses={200: HypervisorItem, 201: HypervisorItem})
+    @routes.put("/v1/hypervisors/<hypervisor>", responses={200: HypervisorItem, 201: HypervisorItem, 202: PendingItem})
     def put_hypervisor(path: HypervisorPath, body: HypervisorPut, query: ChangeQuery) -> Answer:
         """Create a hypervisor, or give it this remote.
 
@@ -73,7 +74,7 @@ def blueprint(backend: Backend) -> APIBlueprint:
         backend.settle_hypervisor(query, hypervisor.uuid, f"hypervisor {hypervisor.name} is stored")
         return shown_now(hypervisor.uuid, hypervisor.name, is_new)
 
-    @routes.patch("/v1/hypervisors/<hypervisor>", responses={200: HypervisorItem})
+    @routes.patch("/v1/hypervisors/<hypervisor>", responses={200: HypervisorItem, 202: PendingItem})
     def set_hypervisor(path: HypervisorPath, body: HypervisorPatch, query: ChangeQuery) -> Answer:
         """Change a hypervisor.
 
@@ -83,7 +84,7 @@ def blueprint(backend: Backend) -> APIBlueprint:
         backend.settle_hypervisor(query, hypervisor.uuid, f"hypervisor {hypervisor.name} is stored")
         return shown_now(hypervisor.uuid, hypervisor.name)
 
-    @routes.delete("/v1/hypervisors/<hypervisor>", responses={204: None})
+    @routes.delete("/v1/hypervisors/<hypervisor>", responses={204: None, 202: PendingItem})
     def delete_hypervisor(path: HypervisorPath, query: ChangeQuery) -> Response:
         """Delete a hypervisor: what was configured there is taken back.
 

@@ -20,6 +20,7 @@ from nvo3.api.schema import (
     NetworkPath,
     NetworkPut,
     NoQuery,
+    PendingItem,
     TenantPath,
 )
 from nvo3.model.errors import NotFound
@@ -59,7 +60,7 @@ def blueprint(backend: Backend) -> APIBlueprint:
         """List the networks of all tenants; `after` is a TENANT/NETWORK."""
         return page(list(backend.view.networks.values()), backend.view.path, item_if_there, query)
 
-    @routes.post("/v1/tenants/<tenant>/networks", responses={201: NetworkItem})
+    @routes.post("/v1/tenants/<tenant>/networks", responses={201: NetworkItem, 202: PendingItem})
     def create_network(path: TenantPath, body: NetworkCreate, query: ChangeQuery) -> Answer:
         """Create a network."""
         network = command.create_network(northbound, path.tenant, **body.given())
@@ -72,14 +73,14 @@ def blueprint(backend: Backend) -> APIBlueprint:
         network = backend.view.network(path.tenant, path.network)
         return shown(item_of(network), network)
 
-    @routes.put("/v1/tenants/<tenant>/networks/<network>", responses={200: NetworkItem, 201: NetworkItem})
+    @routes.put("/v1/tenants/<tenant>/networks/<network>", responses={200: NetworkItem, 201: NetworkItem, 202: PendingItem})
     def put_network(path: NetworkPath, body: NetworkPut, query: ChangeQuery) -> Answer:
         """Create a network, or make it what the body says."""
         network, is_new = command.put_network(northbound, path.tenant, path.network, **body.given(), guard=guard())
         backend.settle(query, f"network {path.tenant}/{network.name} is stored")
         return shown_now(network.uuid, path.tenant, network.name, is_new)
 
-    @routes.patch("/v1/tenants/<tenant>/networks/<network>", responses={200: NetworkItem})
+    @routes.patch("/v1/tenants/<tenant>/networks/<network>", responses={200: NetworkItem, 202: PendingItem})
     def set_network(path: NetworkPath, body: NetworkPatch, query: ChangeQuery) -> Answer:
         """Change a network.
 
@@ -89,7 +90,7 @@ def blueprint(backend: Backend) -> APIBlueprint:
         backend.settle(query, f"network {path.tenant}/{network.name} is stored")
         return shown_now(network.uuid, path.tenant, network.name)
 
-    @routes.delete("/v1/tenants/<tenant>/networks/<network>", responses={204: None})
+    @routes.delete("/v1/tenants/<tenant>/networks/<network>", responses={204: None, 202: PendingItem})
     def delete_network(path: NetworkPath, query: ChangeQuery) -> Response:
         """Delete a network that has no ports."""
         command.delete_network(northbound, path.tenant, path.network, guard=guard())

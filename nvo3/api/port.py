@@ -11,11 +11,12 @@ from nvo3.api.backend import Answer, Backend, answer, created, deleted, new_blue
 from nvo3.api.client import item_path
 from nvo3.api.page import page
 from nvo3.api.precondition import guard
-from nvo3.api.problem import Problem
+from nvo3.api.problem import Pending, Problem
 from nvo3.api.schema import (
     ChangeQuery,
     NetworkPath,
     NoQuery,
+    PendingItem,
     PortCountersItem,
     PortCreate,
     PortItem,
@@ -68,14 +69,14 @@ def blueprint(backend: Backend) -> APIBlueprint:
         """List the ports of all networks; `after` is a TENANT/NETWORK/PORT."""
         return page(list(backend.view.ports.values()), backend.view.path, item_if_there, query)
 
-    @routes.post(_COLLECTION, responses={201: PortItem})
+    @routes.post(_COLLECTION, responses={201: PortItem, 202: PendingItem})
     def create_port(path: NetworkPath, body: PortCreate, query: ChangeQuery) -> Answer:
         """Create a port."""
         port = command.create_port(northbound, path.tenant, path.network, **body.given())
         backend.settle(query, f"port {path.tenant}/{path.network}/{port.name} is stored")
         return shown_now(port.uuid, path, port.name, is_new=True)
 
-    @routes.get(_ITEM, responses={200: PortItem})
+    @routes.get(_ITEM, responses={200: PortItem, 202: PendingItem})
     def show_port(path: PortPath, query: PortQuery) -> Answer:
         """Show a port."""
         port = backend.view.port(path.tenant, path.network, path.port)
@@ -86,24 +87,24 @@ def blueprint(backend: Backend) -> APIBlueprint:
         found = shown_now(port.uuid, path, path.port)
         if status.state != "up":
             detail = f" ({status.detail})" if status.detail else ""
-            raise Problem(504, f"port {name} is not up within {query.timeout:g} s: it is {status.state}{detail}")
+            raise Pending(f"port {name} is not up within {query.timeout:g} s: it is {status.state}{detail}")
         return found
 
-    @routes.put(_ITEM, responses={200: PortItem, 201: PortItem})
+    @routes.put(_ITEM, responses={200: PortItem, 201: PortItem, 202: PendingItem})
     def put_port(path: PortPath, body: PortPut, query: ChangeQuery) -> Answer:
         """Create a port, or make it what the body says."""
         port, is_new = command.put_port(northbound, path.tenant, path.network, path.port, **body.given(), guard=guard())
         backend.settle(query, f"port {path.tenant}/{path.network}/{port.name} is stored")
         return shown_now(port.uuid, path, port.name, is_new)
 
-    @routes.patch(_ITEM, responses={200: PortItem})
+    @routes.patch(_ITEM, responses={200: PortItem, 202: PendingItem})
     def set_port(path: PortPath, body: PortPatch, query: ChangeQuery) -> Answer:
         """Change a port."""
         port = command.set_port(northbound, path.tenant, path.network, path.port, **body.given(), guard=guard())
         backend.settle(query, f"port {path.tenant}/{path.network}/{port.name} is stored")
         return shown_now(port.uuid, path, port.name)
 
-    @routes.delete(_ITEM, responses={204: None})
+    @routes.delete(_ITEM, responses={204: None, 202: PendingItem})
     def delete_port(path: PortPath, query: ChangeQuery) -> Response:
         """Delete a port."""
         command.delete_port(northbound, path.tenant, path.network, path.port, guard=guard())

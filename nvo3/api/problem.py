@@ -28,7 +28,7 @@ _DOCUMENTED = {
     413: "The body is too large",
     415: "The body is not JSON",
     503: "The database is not reachable",
-    504: "The change is stored, but not in force in time",
+    504: "A switch or an agent does not answer",
 }
 
 _VALUE_MAX = 200  # characters of a value given that an answer repeats
@@ -66,6 +66,15 @@ class Problem(Exception):
     ) -> None:
         super().__init__(detail)
         self.response = response(status, detail, errors, headers)
+
+
+class Pending(Problem):
+    """Ends a request that waited in vain with 202 (RFC 9110, 15.3.3): what was asked for is stored, and goes on."""
+
+    def __init__(self, detail: str, errors: Iterable[Mapping[str, Any]] = ()) -> None:
+        super().__init__(202, detail)
+        content = {"detail": detail, "errors": list(errors)}
+        self.response = Response(json.dumps(content), 202, content_type="application/json")
 
 
 def response(status: int, detail: str, errors: Iterable[Mapping[str, Any]] = (), headers: Mapping[str, str] | None = None) -> Response:

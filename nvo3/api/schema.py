@@ -914,6 +914,13 @@ class FieldError(_Out):
     message: str
 
 
+class PendingItem(_Out):
+    """What was waited for has not come in time; what was asked for is stored, and goes on."""
+
+    detail: Annotated[str, _documented("One line for people")]
+    errors: Annotated[list[FieldError], _documented("The hypervisors that have not confirmed it, where they are known")]
+
+
 class ProblemItem(_Out):
     """RFC 9457 problem details."""
 

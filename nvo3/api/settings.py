@@ -4,7 +4,7 @@ from flask_openapi3.blueprint import APIBlueprint
 
 from nvo3.api.backend import Answer, Backend, new_blueprint, shown
 from nvo3.api.precondition import guard
-from nvo3.api.schema import ChangeQuery, NoQuery, SettingsItem, SettingsPatch
+from nvo3.api.schema import ChangeQuery, NoQuery, PendingItem, SettingsItem, SettingsPatch
 from nvo3.ovsdb import command
 
 
@@ -17,7 +17,7 @@ def blueprint(backend: Backend) -> APIBlueprint:
         """Show the settings."""
         return shown(SettingsItem.of(backend.view.settings), backend.view.settings)
 
-    @routes.patch("/v1/settings", responses={200: SettingsItem})
+    @routes.patch("/v1/settings", responses={200: SettingsItem, 202: PendingItem})
     def set_settings(body: SettingsPatch, query: ChangeQuery) -> Answer:
         """Change the settings."""
         settings = command.set_settings(backend.northbound, **body.given(), guard=guard())

@@ -12,9 +12,9 @@ _BY_DETAIL = (
     (409, r"^addresses.*: .*taken", "`nvo3 port list --address` shows by which, and without --address one is chosen"),
     (409, r"^name: ", "choose another, or change that one with `set`"),
     (503, r"", "nothing is known to be changed; try again, and if it stays so see the controller's log"),
-    (504, r" not in force ", "nothing is lost; `nvo3 hypervisor list` says what holds it up"),
-    (504, r" not connected ", "nothing is lost; it goes on trying, see `nvo3 hypervisor list`"),
-    (504, r" is not up ", "a guest's interface has to carry external_ids:iface-id=UUID of the port"),
+    (202, r" not in force ", "nothing is lost; `nvo3 hypervisor list` says what holds it up"),
+    (202, r" not connected ", "nothing is lost; it goes on trying, see `nvo3 hypervisor list`"),
+    (202, r" is not up ", "a guest's interface has to carry external_ids:iface-id=UUID of the port"),
 )
 
 

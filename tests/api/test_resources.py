@@ -212,21 +212,21 @@ def test_wait_realized(http: httpx.Client, web: str) -> None:
     assert http.post(f"{web}/ports?wait=realized", json={"name": "a2"}).status_code == 201
     http.post("/v1/hypervisors", json={"name": "deaf1", "remote": "tcp:192.0.2.9:6640"})
     started = time.monotonic()
-    problem = _reply(http.post(f"{web}/ports?wait=realized&timeout=0.3", json={"name": "a3"}), 504)
+    problem = _reply(http.post(f"{web}/ports?wait=realized&timeout=0.3", json={"name": "a3"}), 202)
     assert 0.3 <= time.monotonic() - started < 2
     assert problem["detail"] == "port red/web/a3 is stored, but not in force within 0.3 s at: deaf1"
     assert [error["value"] for error in problem["errors"]] == ["deaf1"]
     assert _reply(http.get(f"{web}/ports/a3"), 200)["name"] == "a3"
-    problem = _reply(http.patch(f"{web}?wait=realized&timeout=0.1", json={"mtu": 1300}), 504)
+    problem = _reply(http.patch(f"{web}?wait=realized&timeout=0.1", json={"mtu": 1300}), 202)
     assert "network red/web is stored, but not in force" in problem["detail"]
-    problem = _reply(http.delete(f"{web}/ports/a3?wait=realized&timeout=0.1"), 504)
+    problem = _reply(http.delete(f"{web}/ports/a3?wait=realized&timeout=0.1"), 202)
     assert "port red/web/a3 is deleted, but not in force" in problem["detail"]
     assert http.get(f"{web}/ports/a3").status_code == 404
 
 
 def test_wait_for_hypervisor(http: httpx.Client) -> None:
     body = {"name": "deaf1", "remote": "tcp:192.0.2.9:6640"}
-    problem = _reply(http.post("/v1/hypervisors?wait=realized&timeout=0.2", json=body), 504)
+    problem = _reply(http.post("/v1/hypervisors?wait=realized&timeout=0.2", json=body), 202)
     assert problem["detail"] == "hypervisor deaf1 is stored, but not connected within 0.2 s: no answer from it"
     assert _reply(http.get("/v1/hypervisors/deaf1"), 200)["status"]["state"] == "connecting"
 
@@ -234,7 +234,7 @@ def test_wait_for_hypervisor(http: httpx.Client) -> None:
 def test_wait_until_port_is_up(http: httpx.Client, web: str) -> None:
     http.post(f"{web}/ports", json={"name": "up1"})
     assert _reply(http.get(f"{web}/ports/up1?wait=up"), 200)["status"]["state"] == "up"
-    problem = _reply(http.get(f"{web}/ports/a1?wait=up&timeout=0.2"), 504)
+    problem = _reply(http.get(f"{web}/ports/a1?wait=up&timeout=0.2"), 202)
     expected = "port red/web/a1 is not up within 0.2 s: it is unbound (no interface carries its uuid)"
     assert problem["detail"] == expected
 
