@@ -129,10 +129,14 @@ class RouteItem(_In):
 Routes = Annotated[list[RouteItem], _documented("Routes for guests, by DHCP; the default route is the gateway's", maxItems=ROUTES_MAX)]
 
 
-class TenantCreate(_In):
-    """A tenant to create."""
+class _Named(_In):
+    """What is created has a name in its body; the path of a PUT has it otherwise."""
 
     name: Name
+
+
+class TenantCreate(_Named):
+    """A tenant to create."""
 
 
 class TenantPut(_In):
@@ -160,22 +164,6 @@ def _with_pairs(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | routes
 
 
-class NetworkCreate(_NetworkIn):
-    """A network to create.  Without `vni` the lowest free one from 5000 is taken."""
-
-    name: Name
-    vni: Vni = _LEFT_OUT
-    encapsulation: Encapsulation = AUTO
-    mtu: Mtu = MTU_DEFAULT
-    pools: Pools = []
-    dhcp: Dhcp = True
-    gateways: Gateways = []
-    dns_servers: DnsServers = []
-    routes: Routes = []
-    domain: Domain = ""
-    lease_s: Lease = LEASE_DEFAULT_S
-
-
 class NetworkPut(_NetworkIn):
     """A network that is to be there, whole: what is left out is the default; `vni`: stays, or is allocated."""
 
@@ -189,6 +177,10 @@ class NetworkPut(_NetworkIn):
     routes: Routes = []
     domain: Domain = ""
     lease_s: Lease = LEASE_DEFAULT_S
+
+
+class NetworkCreate(NetworkPut, _Named):
+    """A network to create.  Without `vni` the lowest free one from 5000 is taken."""
 
 
 class NetworkPatch(_NetworkIn):
@@ -207,16 +199,6 @@ class NetworkPatch(_NetworkIn):
     lease_s: Lease = _LEFT_OUT
 
 
-class PortCreate(_In):
-    """A port to create.  Without `mac` a random one, without `addresses` one of each family that the network has."""
-
-    name: Name
-    mac: Mac = _LEFT_OUT
-    addresses: Addresses = _LEFT_OUT
-    port_security: PortSecurity = True
-    offload: Offload = NONE
-
-
 class PortPut(_In):
     """A port that is to be there, whole: what is left out is the default; `mac`, `addresses`: stay, or are allocated."""
 
@@ -224,6 +206,10 @@ class PortPut(_In):
     addresses: Addresses = _LEFT_OUT
     port_security: PortSecurity = True
     offload: Offload = NONE
+
+
+class PortCreate(PortPut, _Named):
+    """A port to create.  Without `mac` a random one, without `addresses` one of each family that the network has."""
 
 
 class PortPatch(_In):
@@ -236,17 +222,14 @@ class PortPatch(_In):
     offload: Offload = _LEFT_OUT
 
 
-class HypervisorCreate(_In):
-    """A hypervisor to create."""
-
-    name: Name
-    remote: Remote
-
-
 class HypervisorPut(_In):
     """A hypervisor that is to be there."""
 
     remote: Remote
+
+
+class HypervisorCreate(HypervisorPut, _Named):
+    """A hypervisor to create."""
 
 
 class HypervisorPatch(_In):
