@@ -46,9 +46,9 @@ def advertisement(network: Network, port: Port, router: Port | None, before: Net
     mac, source, lifetime_s = SERVICE_MAC, _SERVICE_ADDRESS, 0
     if router is not None and router.uuid != port.uuid:
         mac, source, lifetime_s = router.mac, router.link_local, ndp.ROUTER_LIFETIME_MAX
-    options = [ndp.source_link_layer(_packed(mac)), ndp.mtu(network.mtu), *_told(network, ndp.INFINITE)]
+    options = [ndp.source_link_layer(_packed(mac)), ndp.mtu(network.mtu), *_told(network, port, ndp.INFINITE)]
     if before is not None:
-        options += [option for option in _told(_gone(before, network), 0) if option]
+        options += [option for option in _told(_gone(before, network), port, 0) if option]
     return _frame(port, mac, ndp.advertisement(source, ndp.ALL_NODES, lifetime_s, options))
 
 
@@ -58,12 +58,18 @@ def farewell(port: Port, router: Port) -> bytes:
     return _frame(port, router.mac, packet)
 
 
-def _told(network: Network, lifetime_s: int) -> Iterator[bytes]:
+def _told(network: Network, port: Port, lifetime_s: int) -> Iterator[bytes]:
     for pool in network.pools if network.dhcp else ():
         if isinstance(pool, IPv6Network):
-            yield ndp.prefix_information(pool, autonomous=pool.prefixlen == SLAAC_PREFIX_LENGTH, lifetime_s=lifetime_s)
+            autonomous = pool.prefixlen == SLAAC_PREFIX_LENGTH and (not lifetime_s or _may_use(port, pool))
+            yield ndp.prefix_information(pool, autonomous=autonomous, lifetime_s=lifetime_s)
     yield ndp.dns_servers([s for s in network.dns_servers if isinstance(s, IPv6Address)], lifetime_s)
     yield ndp.dns_domain(network.domain, lifetime_s)
+
+
+def _may_use(port: Port, pool: IPv6Network) -> bool:
+    """Tell whether a guest may send from the address that it would make; else it would choose that before the one it was given."""
+    return not port.port_security or eui64(port.mac, pool) in port.addresses
 
 
 def _gone(before: Network, now: Network) -> Network:

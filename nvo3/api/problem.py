@@ -26,6 +26,7 @@ _DOCUMENTED = {
     409: "Taken, in use, or not fit for the object that it is about",
     412: "Not as If-Match or If-None-Match says",
     413: "The body is too large",
+    414: "The URL is too long",
     415: "The body is not JSON",
     503: "The database is not reachable",
     504: "A switch or an agent does not answer",

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.ovsdb
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _SEED = "1"
 _EXAMPLES = "10"  # of each operation
+_CONFIG = Path(__file__).with_name("schemathesis.toml")
 _OPTIONS = ["--exclude-path", "/v1/events/stream", "--seed", _SEED, "--max-examples", _EXAMPLES]
 
 
@@ -23,7 +24,7 @@ def test_every_answer_is_as_described(http: httpx.Client, web: str, controller: 
     http.put(f"{web}/ports/up1", json={}).raise_for_status()
     before = controller.n_tracebacks()
     environment = os.environ | {"PYTHONPATH": str(_CHECKOUT), "SCHEMATHESIS_HOOKS": "tests.api.schemathesis_hooks", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{controller.url}/openapi.json", *_OPTIONS]
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(_CONFIG), "run", f"{controller.url}/openapi.json", *_OPTIONS]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert controller.n_tracebacks() == before

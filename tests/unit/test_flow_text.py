@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from nvo3.openflow import encoder
 from nvo3.openflow.text import actions_text, match_text
-from nvo3.pipeline.flow import IN_PORT, Action, Cond, Field, Move, Output, Resubmit, SetField, Table, build_flow
+from nvo3.pipeline.flow import IN_PORT, Action, Cond, Field, Meter, Move, Output, Resubmit, SetField, Table, build_flow
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_matches(match: tuple[Cond, ...], text: str) -> None:
         ((SetField(Field.TUN_IPV4_DST, 0xC0000202), Output(9)), {}, "set_field:192.0.2.2->tun_dst,output:9"),
         ((Move(Field.IN_PORT, Field.TUN_ID, 16, dst_offset=24),), {}, "move:in_port[0..15]->tun_id[24..39]"),
         ((SetField(Field.REG15, 3), Resubmit(Table.OUTPUT)), {}, "set_field:0x3->reg15,resubmit(,80)"),
-        ((), {"meter": 4, "metadata": 5001, "goto": Table.L2}, "meter:4,write_metadata:0x1389,goto_table:50"),
+        ((), {"meter": Meter(4, 100), "metadata": 5001, "goto": Table.L2}, "meter:4,write_metadata:0x1389,goto_table:50"),
     ],
 )
 def test_actions(actions: tuple[Action, ...], rest: dict, text: str) -> None:

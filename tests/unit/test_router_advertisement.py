@@ -33,7 +33,10 @@ def solicitation(source: str = OWN, *options, **fields):
     return packet
 
 
-def ask(request, network=NETWORK, router=None, port=PORT):
+SLAAC_PORT = change(PORT, addresses=(*PORT.addresses, ip_address("fd00::ff:fe00:7")))
+
+
+def ask(request, network=NETWORK, router=None, port=SLAAC_PORT):
     answer = router_advertisement.answer(network, port, router, raw(request))
     return answer.outcome, None if answer.frame is None else read(answer.frame)
 
@@ -78,6 +81,13 @@ def test_only_in_64_bits_guests_make_their_own_addresses() -> None:
     frame = ask(solicitation(), network)[1]
     assert [(o.prefix, o.prefixlen, o.A) for o in options(frame, ICMPv6NDOptPrefixInfo)] == [("fd00::", 64, 1), ("fd01::", 80, 0)]
     assert options(frame, ICMPv6NDOptRDNSS) == options(frame, ICMPv6NDOptDNSSL) == []
+
+
+def test_a_guest_makes_no_address_that_it_may_not_send_from() -> None:
+    """It would send from that rather than from the one that it was given."""
+    for port, autonomous in ((SLAAC_PORT, 1), (PORT, 0), (change(PORT, port_security=False), 1)):
+        frame = ask(solicitation(), port=port)[1]
+        assert [(o.L, o.A) for o in options(frame, ICMPv6NDOptPrefixInfo)] == [(1, autonomous)]
 
 
 def test_gateway_that_is_a_guest_is_the_default_router_of_the_others() -> None:
